@@ -1,0 +1,100 @@
+"""Write the generated files: the catalogue, a page and JSON, from the registry; the concepts from ``concepts.tsv``.
+
+Run it with ``make docs``. A test compares the files with what this one makes.
+"""
+
+import csv
+import inspect
+from itertools import groupby
+from pathlib import Path
+
+from chainrule import catalogue, registry
+from chainrule.registry import Entry
+
+ROOT = Path(__file__).parents[1]
+NOTE = "<!-- Written by docs/generate.py; write `make docs` to write it again. -->"
+
+TITLES = {
+    "model": "Models",
+    "preparation": "Preparations",
+    "augmentation": "Augmentations",
+    "schedule": "Schedules",
+    "check": "Checks",
+}
+
+
+def pages() -> dict[str, str]:
+    """The generated files, by their path in the repository."""
+    return {
+        "docs/catalogue.md": catalogue_page(),
+        "docs/concepts.md": concepts_page(),
+        "src/chainrule/catalogue.json": catalogue.render(),
+    }
+
+
+def catalogue_page() -> str:
+    """Every part that can be called by name, one section a kind, one table a family."""
+    lines = [
+        "# Catalogue",
+        "",
+        NOTE,
+        "",
+        "Every part that can be called by name, on the command line and in Python, with its options and defaults.",
+        "A call is written as in Python: `mlp(width=256)`, or just `mlp`.",
+    ]
+    for kind in registry.ROOMS:
+        rows = registry.entries(kind).values()
+        if rows:
+            lines += ["", f"## {TITLES[kind]}"]
+        families = sorted(rows, key=lambda entry: (entry.family, entry.name))
+        for family, members in groupby(families, key=lambda entry: entry.family):
+            lines += ["", f"### {family}", "", *table(kind, list(members))]
+    return "\n".join(lines) + "\n"
+
+
+def table(kind: str, entries: list[Entry]) -> list[str]:
+    """The rows of one family."""
+    if kind == "model":
+        head = ["call", "what it is", "takes", "learns", "source", "where"]
+        rows = [
+            [call(e), e.summary, ", ".join(e.inputs), ", ".join(e.targets), e.paper, f"`{e.where}`"] for e in entries
+        ]
+    else:
+        head = ["call", "what it does", "source", "where"]
+        rows = [[call(e), e.summary, e.paper, f"`{e.where}`"] for e in entries]
+    return markdown(head, rows)
+
+
+def call(entry: Entry) -> str:
+    """The part's name with its options and their defaults."""
+    parameters = inspect.signature(entry.build).parameters.values()
+    options = [f"{p.name}={p.default!r}" for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is not p.empty]
+    return f"`{entry.name}({', '.join(options)})`" if options else f"`{entry.name}`"
+
+
+def concepts_page() -> str:
+    """Where each concept of the course lives."""
+    with (ROOT / "docs" / "concepts.tsv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    lines = [
+        "# Concepts",
+        "",
+        NOTE,
+        "",
+        f"Where {len(rows)} concepts of the course live, in the order of the course: in chainrule, or in the well-kept",
+        "library that has them already. `nn` is `torch.nn`, `F` is `torch.nn.functional`.",
+        "",
+        *markdown(["concept", "where", "how"], [[row["id"], f"`{row['where']}`", row["how"]] for row in rows]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def markdown(head: list[str], rows: list[list[str]]) -> list[str]:
+    """A table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+
+
+if __name__ == "__main__":
+    for name, text in pages().items():
+        (ROOT / name).write_text(text, encoding="utf-8")

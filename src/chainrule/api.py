@@ -1,0 +1,238 @@
+"""The verbs as Python functions: ``fit``, ``resume``, ``load_run``."""
+
+import itertools
+import re
+import shlex
+from collections.abc import Generator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from chainrule import report, storage
+from chainrule.config import Config, configure
+from chainrule.data import Data, load
+from chainrule.doctor import examine
+from chainrule.errors import InputError
+from chainrule.models import assembly, default
+from chainrule.run import Run
+from chainrule.training.describe import fingerprint
+from chainrule.training.events import Event, Step
+from chainrule.training.machine import Machine
+from chainrule.training.plan import Plan
+from chainrule.training.record import Record
+from chainrule.training.session import Session
+
+
+def fit(source: Any, *, model: str | nn.Module = "auto", out: str | Path | None = None, **settings: Any) -> Run:
+    """Train a model on data: from the source to the best weights, the verdict and the report.
+
+    Args:
+        source: A built-in name (``"digits"``), a CSV, TSV, Parquet or npz file, a folder of images, a DataFrame, a pair
+            ``(X, y)``, a torch dataset, or a ``Data``.
+        model: A registered model with options (``"mlp(width=64)"``), ``"auto"``, ``"module:factory"``, or a module.
+        out: Directory of the run; it must be new. Default: ``runs/NAME-MODEL-N``.
+        **settings: Every other field of :class:`chainrule.config.Config`, such as ``target``, ``epochs``, ``seed``.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        UnknownNameError: For a setting, model or data set that does not exist; the sentence names the nearest.
+        InputError: When data, model and settings do not go together.
+        NotFiniteError: When the loss or a gradient is not finite.
+    """
+    job = begin(source, model=model, out=out, **settings)
+    for _ in job:
+        pass
+    return job.run()
+
+
+def resume(directory: str | Path, *, source: Any = None, model: nn.Module | None = None) -> Run:
+    """Go on with an interrupted run; ends bit for bit where the run would have ended without the interruption.
+
+    Args:
+        directory: The run's directory.
+        source: The data again, when it came from Python.
+        model: A fresh module again, when the model came from Python.
+
+    Raises:
+        InputError: When the run is damaged, its data has changed, or something from Python is missing.
+    """
+    job = proceed(directory, source=source, model=model)
+    for _ in job:
+        pass
+    return job.run()
+
+
+def load_run(directory: str | Path, *, model: nn.Module | None = None) -> Run:
+    """Open a run's directory.
+
+    Args:
+        directory: The run's directory.
+        model: A module of the same kind, when the model came from Python.
+
+    Raises:
+        InputError: When there is no run.
+    """
+    record = Record(Path(directory))
+    record.settings()
+    return Run(record, model)
+
+
+class Job:
+    """A run in the making: iterate over it to train; stop iterating and it can be resumed.
+
+    Args:
+        session: What is to be run.
+        network: The module, if it came from Python.
+    """
+
+    def __init__(self, session: Session, network: nn.Module | None) -> None:
+        self.session, self.network = session, network
+        self.machine, self.record = session.plan.machine, session.record
+
+    def __iter__(self) -> Generator[Event, None, None]:
+        """Train, record each event, and end with findings and report."""
+        stream = self.session.events()
+        try:
+            for event in stream:
+                self.record.write(event)
+                yield event
+                if not isinstance(event, Step):
+                    self.record.flush()
+        finally:
+            # Closing the stream leaves a checkpoint.
+            stream.close()
+            self.record.close()
+        if self.machine.first:
+            conclude(self.record)
+        self.machine.close()
+
+    def run(self) -> Run:
+        """The finished run."""
+        return Run(self.record, self.network)
+
+
+def begin(source: Any, *, model: str | nn.Module = "auto", out: str | Path | None = None, **settings: Any) -> Job:
+    """Make a run ready; the arguments are those of :func:`fit`."""
+    network = model if isinstance(model, nn.Module) else None
+    config = configure({**settings, "model": "auto" if network is not None else model})
+    if out is not None:
+        Record.check_new(Path(out))
+    machine = Machine(precision=config.precision, device=config.device)
+    data = load_data(source, config)
+    call = name_of(network) if network is not None else config.model
+    call = default(data.inputs) if call == "auto" else call
+    directory = Path(out) if out is not None else machine.same(free_directory(data.name, call))
+    record = Record(directory, writes=machine.first)
+    place = source if isinstance(source, str | Path) else f"<{type(source).__name__}>"
+    plan = Plan.build(config, data, call=call, network=network, machine=machine)
+    record.create(
+        {
+            "source": str(place) if not Path(place).exists() else str(Path(place).resolve()),
+            "processes": machine.processes,
+            "fingerprint": fingerprint(data),
+            "call": call,
+            "config": config.to_json(),
+        }
+    )
+    if machine.first:
+        assembly.save_description(record.model, plan.model, call, data.inputs, data.target)
+    machine.wait()
+    return Job(Session(plan=plan, record=record, command=command(str(place), config)), network)
+
+
+def proceed(directory: str | Path, *, source: Any = None, model: nn.Module | None = None) -> Job:
+    """Make an interrupted run ready to go on; the arguments and errors are those of :func:`resume`.
+
+    Raises:
+        InputError: As :func:`resume` does.
+    """
+    record = Record(Path(directory))
+    settings = record.settings()
+    place, call = settings["source"], settings["call"]
+    if (record.directory / "report.html").exists():
+        raise InputError(
+            f"The run in {directory} is finished; nothing is left to resume. Write chainrule report {directory}."
+        )
+    for given, what, text in ((source, "source", place), (model, "model", call)):
+        if text.startswith("<") and given is None:
+            raise InputError(f"This run's {what} was {text}, passed from Python; write resume(directory, {what}=...).")
+    config = configure(settings["config"])
+    machine = Machine(precision=config.precision, device=config.device)
+    if machine.processes != settings["processes"]:
+        raise InputError(
+            f"This run was made by {settings['processes']} processes, not by {machine.processes}; start as many."
+        )
+    data = load_data(place if source is None else source, config)
+    if fingerprint(data) != settings["fingerprint"]:
+        raise InputError(
+            f"The data in {place} is not what it was when the run began; start a new run with chainrule fit."
+        )
+    record.writes = machine.first
+    plan = Plan.build(config, data, call=call, network=model, machine=machine)
+    return Job(Session(plan=plan, record=record, command=command(place, config)), model)
+
+
+def conclude(record: Record) -> None:
+    """Let the doctor read the record, and write the findings and the page."""
+    events = list(record.events(steps=True))
+    findings = examine(events)
+    storage.write_json(record.directory / "findings.json", [asdict(finding) for finding in findings])
+    report.write(events, findings, record.directory / "report.html")
+
+
+def write_report(directory: str | Path) -> Path:
+    """Write a run's findings and page again from its record; gives the page's path.
+
+    Raises:
+        InputError: When there is no run, or its record is damaged.
+    """
+    record = Record(Path(directory))
+    record.settings()
+    conclude(record)
+    return record.directory / "report.html"
+
+
+def load_data(source: Any, config: Config) -> Data:
+    """The data as the settings want it."""
+
+    def parts(text: str) -> tuple[str, ...]:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+
+    return load(
+        source,
+        target=parts(config.target) if config.target else None,
+        kind=config.kind,
+        group=config.group,
+        ordered=config.ordered,
+        categorical=parts(config.categorical),
+        missing=parts(config.missing),
+        size=config.size,
+        fractions=config.shares,
+        seed=config.seed,
+    )
+
+
+def name_of(network: nn.Module) -> str:
+    """How a module that came from Python is called in the record."""
+    return f"<{type(network).__module__}.{type(network).__qualname__}>"
+
+
+def free_directory(data: str, call: str) -> Path:
+    """``runs/NAME-MODEL-N`` with the first N that is free."""
+    stem = "-".join(
+        re.sub(r"[^A-Za-z0-9_.]+", "_", text).strip("_.") or "run" for text in (data, call.partition("(")[0])
+    )
+    return next(path for n in itertools.count(1) if not (path := Path("runs") / f"{stem}-{n}").exists())
+
+
+def command(source: str, config: Config) -> str:
+    """The command line that does a run again."""
+    words = ["chainrule", "fit", source]
+    for name, value in {**config.changes(), "seed": config.seed}.items():
+        option = f"--{name.replace('_', '-')}"
+        words += [option] if value is True else [option, str(value)]
+    return shlex.join(words)

@@ -1,0 +1,88 @@
+"""Models: one file for each named network, built by name.
+
+>>> from chainrule.data.spec import Classes, Vector
+>>> build("mlp(width=32)", inputs=Vector.numbers(4), target=Classes(("a", "b", "c"))).width
+32
+"""
+
+import importlib
+from typing import Any
+
+from torch import nn
+
+from chainrule import registry
+from chainrule.data.spec import Image, Inputs, Target
+from chainrule.errors import InputError, listing
+
+KINDS = {"vector": "tables", "image": "images", "classes": "classes", "labels": "labels", "real": "real numbers"}
+
+
+def names() -> list[str]:
+    """Names of all registered models."""
+    return list(registry.entries("model"))
+
+
+def default(inputs: Inputs) -> str:
+    """The model that ``--model auto`` takes: ``mlp`` for tables, ``lenet5`` for small grey images, or ``resnet20``."""
+    if not isinstance(inputs, Image):
+        return "mlp"
+    return "lenet5" if inputs.channels == 1 and max(inputs.height, inputs.width) <= 32 else "resnet20"
+
+
+def row(model: str) -> registry.Entry | None:
+    """The registry row behind a call such as ``"mlp(width=32)"``, or None for the user's own ``"module:factory"``."""
+    name = registry.parse(model).name
+    return None if ":" in name else registry.lookup("model", name)
+
+
+def build(model: str, *, inputs: Inputs, target: Target) -> nn.Module:
+    """Build a model for these inputs and this target.
+
+    Args:
+        model: Call of a registered model, ``"resnet20"`` or ``"mlp(width=128)"``, or ``"module:factory"`` for a
+            callable
+            of the user's own that gets the keywords ``inputs`` and ``target`` if it names them, and its options.
+        inputs: What the network takes, already prepared: a ``Vector`` of numbers or an ``Image`` of floats.
+        target: What it is to learn; the network has one output for each of its names.
+
+    Raises:
+        UnknownNameError: When no model has that name.
+        InputError: When the model is not made for such data, or does not know an option.
+    """
+    call, entry = registry.parse(model), row(model)
+    if entry is None:
+        return _foreign(call, inputs, target)
+    if inputs.kind not in entry.inputs:
+        wanted = listing([KINDS[kind] for kind in entry.inputs])
+        fitting = [name for name, other in registry.entries("model").items() if inputs.kind in other.inputs]
+        raise InputError(
+            f"{call.name} takes {wanted}, but these inputs are {KINDS[inputs.kind]}; "
+            f"write --model with one of: {', '.join(fitting)}."
+        )
+    if target.kind not in entry.targets:
+        wanted = listing([KINDS[kind] for kind in entry.targets])
+        raise InputError(
+            f"{call.name} learns {wanted}, but this target is of {KINDS[target.kind]}; take another model."
+        )
+    arguments = entry.arguments(inputs, target) if entry.arguments else {}
+    network: nn.Module = registry.call(entry.build, call.options, call.name, **arguments)
+    return network
+
+
+def _foreign(call: registry.Call, inputs: Inputs, target: Target) -> nn.Module:
+    """Build the user's own network from ``module:factory``."""
+    place, _, attribute = call.name.partition(":")
+    try:
+        factory: Any = importlib.import_module(place)
+        for part in attribute.split("."):
+            factory = getattr(factory, part)
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"{call.name} cannot be imported ({error}); write 'module:factory' as Python would find it."
+        ) from error
+    wanted = registry.keywords(factory)
+    fixed = {name: spec for name, spec in (("inputs", inputs), ("target", target)) if name in wanted}
+    network = registry.call(factory, call.options, call.name, **fixed)
+    if not isinstance(network, nn.Module):
+        raise InputError(f"{call.name} must give a torch.nn.Module; it gave {type(network).__name__}.")
+    return network

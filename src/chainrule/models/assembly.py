@@ -1,0 +1,145 @@
+"""The whole model: ``Sequential(preparation, network, output)``, raw inputs in, probabilities or target units out.
+
+The preparation is learned from the training split and saved with the weights, so nothing has to be remembered to use a
+model, and nothing can be fitted twice. On disk a model is two files: ``model.json`` says what it is made of,
+``weights.safetensors`` holds its numbers.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from chainrule import models, registry, storage
+from chainrule.data.batches import Batches
+from chainrule.data.spec import Classes, Inputs, Labels, Target, Vector, from_json, to_json
+from chainrule.errors import InputError
+from chainrule.nn.affine import Affine
+from chainrule.nn.preparation import Standardize, TableEncoder
+from chainrule.nn.resize import Resize
+
+CPU = torch.device("cpu")
+
+
+def learn_preparation(inputs: Inputs, train: Batches, *, smallest: int = 1) -> nn.Sequential:
+    """The preparation of these inputs, learned from the training split.
+
+    Args:
+        inputs: What a raw input is.
+        train: The training split, without augmentation.
+        smallest: Least side of an image that the network takes; smaller images are enlarged.
+    """
+    if isinstance(inputs, Vector):
+        return nn.Sequential(TableEncoder.learn(inputs.columns, torch.cat(list(_raw(train)))))
+    steps: list[nn.Module] = [Standardize(inputs.channels).learn(_raw(train))]
+    side = min(inputs.height, inputs.width)
+    if side < smallest:
+        steps.append(Resize(round(inputs.height * smallest / side), round(inputs.width * smallest / side)))
+    return nn.Sequential(*steps)
+
+
+def prepared(inputs: Inputs, preparation: nn.Sequential) -> Inputs:
+    """What the network gets: the spec behind the preparation."""
+    if isinstance(inputs, Vector):
+        return Vector.numbers(cast(TableEncoder, preparation[0]).width)
+    last = preparation[-1]
+    height, width = (last.height, last.width) if isinstance(last, Resize) else (inputs.height, inputs.width)
+    return replace(inputs, height=height, width=width, white=1.0)
+
+
+def describe(preparation: nn.Module) -> list[str]:
+    """What the preparation does, in words."""
+    return [sentence for step in preparation.children() for sentence in cast(Any, step).describe()]
+
+
+def save_description(directory: Path, model: nn.Sequential, call: str, inputs: Inputs, target: Target) -> None:
+    """Write ``model.json``: all that is needed to build the model again.
+
+    Args:
+        directory: The model's directory.
+        model: The whole model.
+        call: What builds its network, as in ``"mlp(width=128)"``.
+        inputs: What a raw input is.
+        target: What its outputs are.
+    """
+    names = {entry.build: name for name, entry in registry.entries("preparation").items()}
+    steps = [{"name": names[type(step)], "options": cast(Any, step).options()} for step in model[0].children()]
+    description = {"network": call, "inputs": to_json(inputs), "target": to_json(target), "preparation": steps}
+    storage.write_json(directory / "model.json", description)
+
+
+def save_weights(directory: Path, model: nn.Sequential) -> None:
+    """Write ``weights.safetensors``, atomically."""
+    storage.write_tree(directory / "weights.safetensors", dict(model.state_dict()))
+
+
+def load(directory: Path, network: nn.Module | None = None) -> tuple[nn.Sequential, Inputs, Target]:
+    """Read a saved model; it comes in evaluation mode, on the CPU.
+
+    Args:
+        directory: Where ``model.json`` and ``weights.safetensors`` are.
+        network: The network itself, when it was passed from Python and cannot be built by name.
+
+    Raises:
+        InputError: When a file is missing or damaged, or the network is needed and was not passed.
+    """
+    description = storage.read_json(directory / "model.json")
+    weights = storage.read_tree(directory / "weights.safetensors")
+    try:
+        inputs, target = from_json(description["inputs"]), from_json(description["target"])
+        preparation = nn.Sequential(
+            *(
+                registry.lookup("preparation", step["name"]).build(**step["options"])
+                for step in description["preparation"]
+            )
+        )
+        call = description["network"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{directory / 'model.json'} is damaged ({type(error).__name__}: {error}).") from error
+    if network is None:
+        if call.startswith("<"):
+            raise InputError(
+                f"This model is {call}, a module passed from Python; write load_run(directory, model=...) with a "
+                "module of the same kind."
+            )
+        network = models.build(call, inputs=prepared(inputs, preparation), target=target)
+    model = nn.Sequential(preparation, network, output_of(target))
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        detail = " ".join(str(error).split())
+        raise InputError(f"{directory / 'weights.safetensors'} does not fit model.json: {detail}") from error
+    return model.eval(), inputs, target
+
+
+def output_of(target: Target) -> nn.Module:
+    """The module from a network's outputs to what a user wants; its numbers, if any, come with the weights."""
+    if isinstance(target, Classes):
+        return nn.Softmax(dim=-1)
+    if isinstance(target, Labels):
+        return nn.Sigmoid()
+    return Affine([0.0] * len(target.names), [1.0] * len(target.names))
+
+
+@torch.no_grad()
+def run(model: nn.Sequential, raw: Tensor, *, batch: int = 1024) -> Tensor:
+    """Outputs for any number of raw inputs, ``[n, ...]`` to ``[n, k]``, on the CPU."""
+    device = next(model.parameters(), torch.empty(0)).device
+    outputs = [model(part.to(device)).cpu() for part in raw.split(batch)]
+    return torch.cat(outputs) if outputs else torch.empty(0)
+
+
+def _raw(train: Batches) -> Iterable[Tensor]:
+    def inputs() -> Iterator[Tensor]:
+        for pieces in train.epoch(0):
+            yield from (piece.inputs for piece in pieces)
+
+    return inputs()
+
+
+def parameters(model: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)

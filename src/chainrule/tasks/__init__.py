@@ -1,0 +1,14 @@
+"""Tasks: what a batch means. A task gives the loss, the phases, the metrics and the loss of an untrained model."""
+
+from chainrule.tasks.base import AbstractTask, Reference, StepOutput
+from chainrule.tasks.supervised import Classification, MultiLabel, Regression, for_target
+
+__all__ = [
+    "AbstractTask",
+    "Classification",
+    "MultiLabel",
+    "Reference",
+    "Regression",
+    "StepOutput",
+    "for_target",
+]

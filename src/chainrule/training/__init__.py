@@ -1,0 +1,1 @@
+"""Training: the loop, its events, the range test, the record on disk."""

@@ -1,0 +1,168 @@
+"""``Session``: the way from a plan to a trained, evaluated model, as one stream of events.
+
+data -> task -> model -> rate -> loop -> best weights -> evaluation. The session writes checkpoints between events;
+what is recorded and shown is the business of whoever reads the stream.
+"""
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from chainrule import models, seeding, storage
+from chainrule.data import spec
+from chainrule.errors import NotFiniteError
+from chainrule.models import assembly
+from chainrule.training import loop
+from chainrule.training.describe import balance, versions
+from chainrule.training.evaluation import describe_sample, evaluated
+from chainrule.training.events import Built, Epoch, Evaluated, Event, Finished, Loaded
+from chainrule.training.plan import Plan
+from chainrule.training.record import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """A plan and the record that it fills.
+
+    Attributes:
+        plan: What is to be run.
+        record: The run's directory.
+        command: The command line that does it again.
+    """
+
+    plan: Plan
+    record: Record
+    command: str
+
+    def events(self) -> Generator[Event, None, None]:
+        """Run, or go on from the record's checkpoint, to the end."""
+        state = self.record.load()
+        if state is None:
+            yield self.loaded()
+            yield self.built()
+            yield self.plan.initial_loss()
+            rate = self.plan.config.fixed_rate
+            if rate is None:
+                tested = self.plan.rate_test()
+                yield tested
+                rate = tested.rate
+            training = self.plan.training(rate)
+            seeding.seed_all(self.plan.config.seed, seeding.NETWORK, self.plan.machine.rank)
+            self.save(training)
+        else:
+            training = self.plan.training(state["rate"])
+            self.restore(training, state)
+        yield from self.train(training)
+        yield self.finish(training)
+        yield self.evaluate(training)
+
+    def loaded(self) -> Loaded:
+        """What the data is."""
+        data = self.plan.data
+        return Loaded(
+            name=data.name,
+            inputs=spec.to_json(data.inputs),
+            target=spec.to_json(data.target),
+            sizes={name: len(split) for name, split in data.splits.items()},
+            balance=balance(data),
+            duplicates=data.duplicates,
+            notes=list(data.notes),
+        )
+
+    def built(self) -> Built:
+        """What the model is."""
+        row = None if ":" in self.plan.call or self.plan.call.startswith("<") else models.row(self.plan.call)
+        return Built(
+            model=self.plan.call,
+            paper=row.paper if row else "",
+            parameters=assembly.parameters(self.plan.model),
+            preparation=assembly.describe(self.plan.model[0]),
+            task=self.plan.task.name,
+            device=str(self.plan.machine.device),
+            processes=self.plan.machine.processes,
+            versions=versions(),
+            command=self.command,
+            config=self.plan.config.to_json(),
+        )
+
+    def train(self, training: loop.Training) -> Generator[Event, None, None]:
+        """Run the loop, with checkpoints by the clock and after each epoch; whoever stops reading leaves one, too."""
+        steps, saved = loop.train(training), time.monotonic()
+        while self.reason_to_stop(training) is None:
+            event = next(steps)
+            try:
+                yield event
+            except GeneratorExit:
+                self.save(training)
+                raise
+            ended = isinstance(event, Epoch)
+            if isinstance(event, Epoch) and event.best and self.plan.machine.first:
+                assembly.save_weights(self.record.model, self.plan.model)
+            if ended or self.plan.machine.same(time.monotonic() - saved > self.plan.config.checkpoint_every):
+                self.save(training)
+                saved = time.monotonic()
+
+    def reason_to_stop(self, training: loop.Training) -> str | None:
+        """Why training is over, or None."""
+        if training.epoch > training.epochs:
+            return "all epochs done"
+        since = training.epoch - 1 - training.best[1] if training.best else 0
+        if self.plan.config.patience and since >= self.plan.config.patience:
+            return f"stopped early: no better valid {self.plan.config.monitor} for {since} epochs"
+        return None
+
+    def save(self, training: loop.Training) -> None:
+        """Write a checkpoint: what moved, and what each process has of its own."""
+        own = self.plan.machine.gathered({"random": seeding.state(), "meter": training.meter.state_dict()})
+        self.record.save({**training.state_dict(), "processes": own})
+
+    def restore(self, training: loop.Training, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        training.load_state_dict(state)
+        own = state["processes"][self.plan.machine.rank]
+        training.meter.load_state_dict(own["meter"])
+        seeding.restore(own["random"])
+
+    def finish(self, training: loop.Training) -> Finished:
+        """Bring the best weights back.
+
+        Raises:
+            NotFiniteError: When no epoch gave a number to choose by.
+        """
+        if training.best is None:
+            raise NotFiniteError(
+                f"The valid {self.plan.config.monitor} was never a number, so none is the best; write a smaller rate."
+            )
+        weights = storage.read_tree(self.record.model / "weights.safetensors") if self.plan.machine.first else None
+        self.plan.model.load_state_dict(self.plan.machine.same(weights))
+        return Finished(
+            reason=str(self.reason_to_stop(training)),
+            epoch=training.best[1],
+            monitor=f"valid {self.plan.config.monitor}",
+            seconds=training.seconds[1],
+        )
+
+    def evaluate(self, training: loop.Training) -> Evaluated:
+        """The trained model on the test split, and beside it the best constant prediction."""
+        split = self.plan.data.test
+        batches = self.plan.batches(split)
+        outputs: list[tuple[torch.Tensor, ...]] = []
+        metrics = loop.evaluate(training, batches, outputs)
+        constant = self.plan.task.constant(self.plan.data.train.targets.to(self.plan.machine.device))
+        baseline = loop.evaluate(training, batches, forward=lambda raw: constant.expand(len(raw), -1))
+        parts = [part for process in self.plan.machine.gathered(outputs) for part in process]
+        index, losses, output = (torch.cat(column) for column in zip(*parts, strict=True))
+        order = index.argsort()
+        return evaluated(
+            "test",
+            target=self.plan.data.target,
+            metrics=metrics,
+            baseline=baseline,
+            truth=split.targets,
+            predicted=self.plan.model[2].cpu()(output[order]),
+            losses=losses[order],
+            samples=lambda i: describe_sample(split, i, self.plan.data.inputs),
+        )

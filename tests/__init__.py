@@ -1,0 +1,1 @@
+"""The tests of chainrule; see CONTRIBUTING.md for what each folder holds."""
