@@ -25,6 +25,7 @@ format: .venv/ready-dev  ## put the code into the house's form
 
 docs: .venv/ready-dev  ## write the generated pages of docs/ again
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/draw_schedules.py
 
 clean:  ## remove .venv and all caches
 	rm -rf .venv build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -16,7 +16,13 @@ NOTE = "<!-- Written by docs/generate.py; write `make docs` to write it again. -
 
 TITLES = {
     "model": "Models",
+    "activation": "Activations",
+    "initializer": "Initializers",
+    "regularizer": "Regularizers",
     "preparation": "Preparations",
+    "loss": "Losses",
+    "metric": "Metrics",
+    "optimizer": "Optimizers",
     "augmentation": "Augmentations",
     "schedule": "Schedules",
     "check": "Checks",
@@ -68,7 +74,9 @@ def table(kind: str, entries: list[Entry]) -> list[str]:
 def call(entry: Entry) -> str:
     """The part's name with its options and their defaults."""
     parameters = inspect.signature(entry.build).parameters.values()
-    options = [f"{p.name}={p.default!r}" for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is not p.empty]
+    options = [
+        p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters if p.kind is p.KEYWORD_ONLY
+    ]
     return f"`{entry.name}({', '.join(options)})`" if options else f"`{entry.name}`"
 
 

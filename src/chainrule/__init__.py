@@ -17,6 +17,8 @@ __all__ = [
     "doctor",
     "fit",
     "load_run",
+    "losses",
+    "metrics",
     "models",
     "nn",
     "optim",
@@ -28,7 +30,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     # What type checkers and editors see; the names below are the same.
-    from chainrule import data, doctor, models, nn, optim, report, tasks, training
+    from chainrule import data, doctor, losses, metrics, models, nn, optim, report, tasks, training
     from chainrule.api import fit, load_run, resume
 else:
     _FUNCTIONS = {"fit": "chainrule.api", "load_run": "chainrule.api", "resume": "chainrule.api"}

@@ -77,7 +77,7 @@ def load_run(directory: str | Path, *, model: nn.Module | None = None) -> Run:
         InputError: When there is no run.
     """
     record = Record(Path(directory))
-    record.settings()
+    record.check()
     return Run(record, model)
 
 
@@ -129,17 +129,20 @@ def begin(source: Any, *, model: str | nn.Module = "auto", out: str | Path | Non
     record = Record(directory, writes=machine.first)
     place = source if isinstance(source, str | Path) else f"<{type(source).__name__}>"
     plan = Plan.build(config, data, call=call, network=network, machine=machine)
-    record.create(
-        {
-            "source": str(place) if not Path(place).exists() else str(Path(place).resolve()),
-            "processes": machine.processes,
-            "fingerprint": fingerprint(data),
-            "call": call,
-            "config": config.to_json(),
-        }
-    )
-    if machine.first:
-        assembly.save_description(record.model, plan.model, call, data.inputs, data.target)
+    beginning = {
+        "source": str(place) if not Path(place).exists() else str(Path(place).resolve()),
+        "processes": machine.processes,
+        "fingerprint": fingerprint(data),
+        "call": call,
+        "config": config.to_json(),
+    }
+    try:
+        record.create(beginning)
+        if machine.first:
+            assembly.save_description(record.model, plan.model, call, data.inputs, data.target)
+    except OSError:
+        record.discard()
+        raise
     machine.wait()
     return Job(Session(plan=plan, record=record, command=command(str(place), config)), network)
 
@@ -153,9 +156,10 @@ def proceed(directory: str | Path, *, source: Any = None, model: nn.Module | Non
     record = Record(Path(directory))
     settings = record.settings()
     place, call = settings["source"], settings["call"]
-    if (record.directory / "report.html").exists():
+    if record.finished:
         raise InputError(
-            f"The run in {directory} is finished; nothing is left to resume. Write chainrule report {directory}."
+            f"The run in {directory} is finished, so nothing is left to resume; its page is made again by: "
+            f"chainrule report {directory}"
         )
     for given, what, text in ((source, "source", place), (model, "model", call)):
         if text.startswith("<") and given is None:
@@ -173,6 +177,9 @@ def proceed(directory: str | Path, *, source: Any = None, model: nn.Module | Non
         )
     record.writes = machine.first
     plan = Plan.build(config, data, call=call, network=model, machine=machine)
+    if machine.first:
+        record.make()
+        assembly.save_description(record.model, plan.model, call, data.inputs, data.target)
     return Job(Session(plan=plan, record=record, command=command(place, config)), model)
 
 
@@ -188,10 +195,11 @@ def write_report(directory: str | Path) -> Path:
     """Write a run's findings and page again from its record; gives the page's path.
 
     Raises:
-        InputError: When there is no run, or its record is damaged.
+        InputError: When there is no run, or its record is damaged; what stood there before is then left as it is.
     """
     record = Record(Path(directory))
-    record.settings()
+    record.check()
+    record.check_whole()
     conclude(record)
     return record.directory / "report.html"
 

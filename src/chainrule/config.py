@@ -30,22 +30,37 @@ class Config:
     missing: Annotated[str, DATA, "Further texts that mean 'missing', separated by commas."] = ""
     size: Annotated[int | None, DATA, "Side to which images are resized, in pixels."] = None
     fractions: Annotated[str, DATA, "Shares of train, valid and test."] = "0.65,0.15,0.2"
+    prepare: Annotated[
+        str, DATA, "Images: standardize, minmax, mean-image or zca. Tables, once encoded: standardize, pca or zca."
+    ] = "standardize"
 
     model: Annotated[str, MODEL, "Model by name with options, 'mlp(width=128)', or your own 'module:factory'."] = "auto"
+    init: Annotated[
+        str | None, MODEL, "Initializer of the weights: kaiming, xavier-normal, ... Default: the model's."
+    ] = None
     epochs: Annotated[
         int | None, MODEL, "Passes over the training split. Default: about 1500 steps, 20 to 200 epochs."
     ] = None
-    batch: Annotated[int, MODEL, "Samples per step, over all processes."] = 64
+    batch: Annotated[
+        int | None, MODEL, "Samples per step, over all processes. Default: 64, fewer for less than 640 samples."
+    ] = None
     rate: Annotated[str, MODEL, "Learning rate, or 'auto' for a range test."] = "auto"
-    optimizer: Annotated[str, MODEL, "Any optimizer of torch by name, with options: 'sgd(momentum=0.9)'."] = "adamw"
+    optimizer: Annotated[str, MODEL, "Any optimizer of torch or ours by name, with options: 'sgd(momentum=0.9)'."] = (
+        "adamw"
+    )
     schedule: Annotated[str, MODEL, "How the rate moves: cosine, constant, step, ..., or a torch scheduler."] = "cosine"
     weight_decay: Annotated[float | None, MODEL, "Weight decay. Default: the optimizer's own."] = None
     clip: Annotated[float | None, MODEL, "Clip the gradient to this norm."] = None
     clip_value: Annotated[float | None, MODEL, "Clip each component of the gradient to this value."] = None
 
-    loss: Annotated[str | None, LOSS, "Loss of a real target: mse (default) or l1."] = None
-    label_smoothing: Annotated[float, LOSS, "Share of the target spread evenly over the classes."] = 0.0
+    loss: Annotated[
+        str | None, LOSS, "Loss by name: 'focal(gamma=2)', hinge, ... for classes; l1, huber, ... for real targets."
+    ] = None
+    label_smoothing: Annotated[
+        float | None, LOSS, "Share of the target spread evenly over classes or labels. Default: 0.1 for classes."
+    ] = None
     balance: Annotated[bool, LOSS, "Weight classes (or labels) inversely to how often they occur."] = False
+    regularize: Annotated[str, LOSS, "On the weights: 'elastic(l1=1e-4, l2=1e-4)', 'max-norm(limit=3)', or both."] = ""
     augment: Annotated[str, LOSS, "Augmentations for images, 'crop, hflip'; 'none'; 'auto' is crop."] = "auto"
     patience: Annotated[int | None, LOSS, "Stop after this many epochs without a better one."] = None
     monitor: Annotated[str, LOSS, "Validation metric that chooses the best epoch."] = "loss"
@@ -70,7 +85,7 @@ class Config:
             elif hints[field.name] in (float, float | None) and isinstance(value, int) and not isinstance(value, bool):
                 object.__setattr__(self, field.name, float(value))
             elif not isinstance(value, hints[field.name]):
-                wanted = getattr(hints[field.name], "__name__", str(hints[field.name]))
+                wanted = str(getattr(hints[field.name], "__name__", hints[field.name])).removesuffix(" | None")
                 raise InputError(f"{field.name} must be {wanted}; received {value!r}.")
         self._check_ranges()
 
@@ -84,7 +99,7 @@ class Config:
             value = getattr(self, name)
             if value is not None and not value >= 0:
                 raise InputError(f"{name} must not be negative; received {value!r}.")
-        if not 0 <= self.label_smoothing < 1:
+        if self.label_smoothing is not None and not 0 <= self.label_smoothing < 1:
             raise InputError(f"label_smoothing must be from 0 up to, but not, 1; received {self.label_smoothing!r}.")
         for name, allowed in CHOICES.items():
             value = getattr(self, name)
@@ -135,7 +150,6 @@ CHOICES = {
     "kind": ("classes", "labels", "real"),
     "precision": ("fp32", "bf16"),
     "device": ("auto", "cpu"),
-    "loss": ("mse", "l1"),
 }
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
-import torch
 
+from chainrule.config import configure
+from chainrule.data.raw import pieces
 from chainrule.data.spec import Classes, Image, Labels, Target
+from chainrule.errors import InputError, listing
 from chainrule.models import assembly
 from chainrule.run import Run, decided
 
@@ -30,48 +32,66 @@ def rows_of(run: Run, source: str | Path, *, warn: Callable[[str], None]) -> Ite
     Raises:
         InputError: When the source cannot be read or does not fit.
     """
-    for place, names, raw in _parts(run, source, warn):
-        outputs = assembly.run(run.model, raw).numpy()
-        for name, row in zip(names, _answers(outputs, run.target), strict=True):
+    place = "file" if isinstance(run.inputs, Image) else "row"
+    known = {*run.target.names, *_apart(run)}
+    for number, piece in enumerate(pieces(source, run.inputs)):
+        if number == 0 and (unused := [name for name in piece.unused if name not in known]):
+            what = "column is" if len(unused) == 1 else "columns are"
+            warn(f"{len(unused)} {what} not used by this model: {listing(unused, most=10)}.")
+        outputs = assembly.run(run.model, piece.raw).numpy()
+        for name, row in zip(piece.names, _answers(outputs, run.target), strict=True):
             yield {place: name, **row}
+
+
+def writer(path: str | None, *, json: bool) -> Callable[[Iterable[Row], TextIO], None]:
+    """What writes rows in the form that a file's ending asks for; without a file CSV, or JSON lines.
+
+    Raises:
+        InputError: For an ending that says nothing, or says something else than ``json``.
+    """
+    if path is None:
+        return as_json_lines if json else as_csv
+    forms = {".csv": as_csv, ".json": as_json, ".jsonl": as_json_lines}
+    ending = Path(path).suffix.lower()
+    if ending not in forms:
+        raise InputError(f"Predictions are written as CSV or JSON; {path!r} must end in {', '.join(forms)}.")
+    if json and ending == ".csv":
+        raise InputError(f"JSON was asked for, but {path!r} ends in .csv; write a name that ends in .json or .jsonl.")
+    return forms[ending]
 
 
 def as_csv(rows: Iterable[Row], file: TextIO) -> None:
     """Write rows as CSV with a header."""
-    writer = None
+    table = None
     for row in rows:
-        if writer is None:
-            writer = csv.DictWriter(file, list(row), lineterminator="\n")
-            writer.writeheader()
-        writer.writerow(row)
+        if table is None:
+            table = csv.DictWriter(file, list(row), lineterminator="\n")
+            table.writeheader()
+        table.writerow(row)
 
 
 def as_json(rows: Iterable[Row], file: TextIO) -> None:
+    """Write a JSON list of objects, one a line."""
+    before = "[\n"
+    for row in rows:
+        file.write(before + json.dumps(row, ensure_ascii=False))
+        before = ",\n"
+    file.write("\n]\n")
+
+
+def as_json_lines(rows: Iterable[Row], file: TextIO) -> None:
     """Write one JSON object a line."""
     for row in rows:
-        file.write(json.dumps(row) + "\n")
+        file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def _parts(
-    run: Run, source: str | Path, warn: Callable[[str], None]
-) -> Iterator[tuple[str, Iterable[Any], torch.Tensor]]:
-    if isinstance(run.inputs, Image):
-        from chainrule.data.sources.folder import iterate_images
-
-        for names, images in iterate_images(source, run.inputs):
-            yield "file", names, images
-        return
-    from chainrule.data.sources.columns import encode, unused_columns
-    from chainrule.data.sources.files import read_chunks
-
-    done = 0
-    for frame in read_chunks(source):
-        if not done and (
-            unused := [name for name in unused_columns(frame, run.inputs) if name not in run.target.names]
-        ):
-            warn(f"{len(unused)} columns are not used: {', '.join(unused[:10])}.")
-        yield "row", range(done + 1, done + len(frame) + 1), encode(frame, run.inputs)
-        done += len(frame)
+def _apart(run: Run) -> set[str]:
+    """Columns of the training table that were no inputs: the target, the group and the order."""
+    try:
+        config = configure(run.config)
+    except InputError:
+        return set()  # a damaged config.json is no reason not to predict
+    return {name.strip() for name in (config.target or "").split(",")} | {config.group or "", config.ordered or ""}
 
 
 def _answers(outputs: np.ndarray, target: Target) -> Iterator[Row]:

@@ -24,10 +24,16 @@ from chainrule.errors import InputError, UnknownNameError, listing
 # Where the rows of each kind are declared; the packages are imported when the kind is first asked for.
 ROOMS = {
     "model": "chainrule.models",
-    "augmentation": "chainrule.data.augment",
-    "check": "chainrule.doctor",
+    "activation": "chainrule.nn",
+    "initializer": "chainrule.nn",
+    "regularizer": "chainrule.nn",
     "preparation": "chainrule.nn",
+    "augmentation": "chainrule.data.augment",
+    "loss": "chainrule.losses",
+    "metric": "chainrule.metrics",
+    "optimizer": "chainrule.optim",
     "schedule": "chainrule.optim",
+    "check": "chainrule.doctor",
 }
 
 Builder = TypeVar("Builder", bound=Callable[..., Any])
@@ -197,7 +203,7 @@ def call(build: Callable[..., Any], options: Mapping[str, Any], what: str, **fix
     """Call ``build`` with a user's ``options`` beside ``fixed`` arguments, after checking that it knows the options.
 
     Raises:
-        InputError: For an unknown option (names the nearest), and for a value that ``build`` refuses.
+        InputError: For an unknown option (names the nearest), one that is lacking, and a value that ``build`` refuses.
     """
     for option in options:
         if option not in keywords(build):
@@ -205,10 +211,19 @@ def call(build: Callable[..., Any], options: Mapping[str, Any], what: str, **fix
             if not open_options:
                 raise InputError(f"{what} has no options, but {option!r} was given; leave it out.")
             raise UnknownNameError(f"option of {what}", option, open_options)
+    given = {**fixed, **options}
+    lacking = [
+        name
+        for name, parameter in inspect.signature(build).parameters.items()
+        if parameter.default is parameter.empty and name in keywords(build) and name not in given
+    ]
+    if lacking:
+        example = ", ".join(f"{name}=..." for name in lacking)
+        raise InputError(f"{what} does not work without {listing(lacking)}; write {what}({example}).")
     try:
-        return build(**{**fixed, **options})
+        return build(**given)
     except InputError:
         raise
-    except (TypeError, ValueError) as error:
-        given = listing([f"{key}={value!r}" for key, value in options.items()])
-        raise InputError(f"{what} cannot be built with the options {given}: {error}") from error
+    except (TypeError, ValueError, RuntimeError) as error:
+        chosen = f" with {Call('', options)}" if options else ""
+        raise InputError(f"{what} cannot be built{chosen}: {error}") from error

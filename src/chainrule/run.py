@@ -64,8 +64,19 @@ class Run:
 
     @property
     def findings(self) -> list[Finding]:
-        """What the doctor found."""
-        return [Finding(**row) for row in storage.read_json(self.directory / "findings.json")]
+        """What the doctor found.
+
+        Raises:
+            InputError: When the run has not come so far, or the file is damaged.
+        """
+        path = self.directory / "findings.json"
+        again = f"write chainrule report {self.directory} to make it again."
+        try:
+            return [Finding(**row) for row in storage.read_json(path)]
+        except InputError as error:
+            raise InputError(f"{str(error).rstrip('.')}; {again}") from error
+        except TypeError as error:
+            raise InputError(f"{path} is damaged ({error}); {again}") from error
 
     @cached_property
     def _loaded(self) -> tuple[nn.Sequential, Inputs, Target]:

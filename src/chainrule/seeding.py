@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 # What each stream of random numbers is for; the number enters its seed, so that no two streams are alike.
-WEIGHTS, ORDER, AUGMENT, SAMPLE, NETWORK = range(5)
+WEIGHTS, ORDER, AUGMENT, SAMPLE, NETWORK, RATE = range(6)
 
 
 def mix(*parts: int) -> int:

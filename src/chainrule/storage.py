@@ -6,6 +6,7 @@ both visible at once. Nothing is pickled, nothing in a file is executed when it 
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
@@ -45,7 +46,17 @@ def write_tree(path: Path, tree: Any) -> None:
     """Write a tree of dicts, lists, tensors and plain values to one safetensors file, atomically."""
     tensors: dict[str, torch.Tensor] = {}
     structure = json.dumps(_pack(tree, "", tensors))
-    _replace(path, lambda draft: save_file(tensors, draft, metadata={"tree": structure}))
+
+    def fill(draft: Path) -> None:
+        try:
+            save_file(tensors, draft, metadata={"tree": structure})
+        except SafetensorError as error:
+            # A full disk is a full disk, whoever meets it.
+            if number := re.search(r"os error (\d+)", str(error)):
+                raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+            raise
+
+    _replace(path, fill)
 
 
 def read_tree(path: Path) -> Any:
@@ -68,10 +79,12 @@ def write_stream(path: Path, write: Callable[[TextIO], Any]) -> None:
     """Let ``write`` fill a new text file; it appears when it is complete.
 
     Raises:
-        InputError: When the file exists already.
+        InputError: When the file exists already, or its folder does not.
     """
     if path.exists():
         raise InputError(f"{path} exists already and is not overwritten; write another name.")
+    if not path.parent.is_dir():
+        raise InputError(f"{path} cannot be written: there is no folder {path.parent}; make it first.")
 
     def fill(draft: Path) -> None:
         with draft.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
@@ -83,10 +96,16 @@ def write_stream(path: Path, write: Callable[[TextIO], Any]) -> None:
 def _replace(path: Path, write: Callable[[Path], Any]) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
+        draft.touch()
+        mode = draft.stat().st_mode
         write(draft)
+        draft.chmod(mode)  # safetensors would keep the file from everybody but its owner
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         draft.replace(path)
+    except OSError as error:
+        error.filename = str(path)  # a user knows no draft
+        raise
     finally:
         draft.unlink(missing_ok=True)
 

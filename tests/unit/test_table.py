@@ -198,7 +198,7 @@ def test_rows_that_do_not_fit_the_model(frame, sentence):
 
 def test_words_for_missing_hold_at_prediction_too():
     assert math.isnan(raw(Column("x"), ["?"], missing=("?",))[0])
-    with pytest.raises(InputError, match="write --missing '\\?'"):
+    with pytest.raises(InputError, match="'\\?' or the like in row 1; correct it, or leave"):
         raw(Column("x"), ["?"])
 
 

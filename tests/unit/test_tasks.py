@@ -143,11 +143,26 @@ def test_outputs_are_probabilities_or_the_targets_units() -> None:
     assert Regression(["y"], [10.0], [2.0]).output()(torch.tensor([[1.0]])).tolist() == [[12.0]]
 
 
+def test_other_losses_of_classes() -> None:
+    logits, targets = torch.randn(9, 3), torch.tensor([0, 0, 0, 0, 0, 0, 1, 1, 2])
+    task = for_target(Classes(("a", "b", "c")), targets, loss="hinge")
+    torch.testing.assert_close(step(task, logits, targets).losses.mean(), 3 * F.multi_margin_loss(logits, targets))
+    reference = task.reference(targets)
+    # (k - 1) at zero; always giving the first class, 3 / 9 of the samples cost 2 + 1.
+    assert reference.untrained == pytest.approx(2)
+    assert reference.constant == pytest.approx(1, rel=0.01)
+
+
 def test_options_that_mean_nothing_for_a_target_are_refused() -> None:
     with pytest.raises(InputError, match="label_smoothing is for classes"):
         for_target(Real(("y",)), torch.randn(3, 1), label_smoothing=0.1)
-    with pytest.raises(InputError, match="loss='l1' is for real targets"):
-        for_target(Classes(("a", "b")), torch.tensor([0, 1]), loss="l1")
+    two = Classes(("a", "b")), torch.tensor([0, 1])
+    with pytest.raises(InputError, match="of 2 classes named 'l1'; write one of: crammer-singer, cross-entropy"):
+        for_target(*two, loss="l1")
+    with pytest.raises(InputError, match="belong to cross-entropy, but loss='hinge' was given"):
+        for_target(*two, loss="hinge", balance=True)
+    with pytest.raises(InputError, match="has only its own"):
+        for_target(Labels(("a", "b")), torch.eye(2), loss="focal")
 
 
 def test_the_better_of_two_values() -> None:

@@ -1,7 +1,8 @@
 """``chainrule``: the verbs put together, and how an error ends: one sentence on stderr, and an exit code."""
 
-import errno
+import os
 import sys
+from typing import Any
 
 import typer
 
@@ -9,10 +10,11 @@ from chainrule.cli import data, fit, models, predict, report, resume
 from chainrule.errors import ChainruleError, InputError
 
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
+#: Of what typer raises for a wrong option or argument; its versions keep it in different places.
+UsageError: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     help="From data to a trained model, an honest verdict and a report. Begin with: chainrule fit digits",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -23,17 +25,22 @@ for verb in (fit, resume, predict, models, data, report):
 
 def main() -> None:
     """Run the command line; wrong input ends with one sentence and code 2."""
+    # "module:factory" finds modules of the working directory, after whatever is installed.
+    sys.path.append(os.getcwd())
     try:
-        app()
+        sys.exit(app(sys.argv[1:] or ["--help"], prog_name="chainrule", standalone_mode=False))
+    except UsageError as error:
+        verb = error.ctx.command_path if error.ctx else "chainrule"
+        _end(f"{error.format_message()} For help write: {verb} --help", USAGE)
     except ChainruleError as error:
         _end(str(error), USAGE if isinstance(error, InputError) else FAILED)
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(INTERRUPTED)
     except OSError as error:
-        if error.errno == errno.EPIPE:
-            sys.exit(0)  # whoever read our output has seen enough
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
+        if error.strerror is None:
             raise
-        place = f" ({error.filename})" if error.filename else ""
-        _end(f"{error.strerror}{place}; what was written before is whole. Make room or write another --out.", USAGE)
+        place = f": {error.filename}" if error.filename else ""
+        _end(f"{error.strerror}{place}; what was written before is whole.", USAGE)
 
 
 def _end(sentence: str, code: int) -> None:

@@ -1,5 +1,6 @@
 """``chainrule data``."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from chainrule.cli.options import Json, Source, with_settings
@@ -9,53 +10,58 @@ READING = ("target", "kind", "group", "ordered", "categorical", "missing", "size
 
 def data(source: Source, json: Json = False, **settings: Any) -> None:
     """Show how data is understood: columns, target, splits; nothing is trained."""
-    from dataclasses import asdict
+    from rich.console import Console
 
     from chainrule import api
-    from chainrule.cli.table import show
+    from chainrule.cli.table import as_json, say, show
     from chainrule.config import configure
     from chainrule.data.spec import Vector, to_json
     from chainrule.training.describe import balance
 
     loaded = api.load_data(source, configure(settings))
+    figures = balance(loaded)
     if json:
-        values = {
-            **loaded.describe(),
-            "inputs": to_json(loaded.inputs),
-            "target": to_json(loaded.target),
-            "balance": balance(loaded),
-            "duplicates": loaded.duplicates,
-            "notes": list(loaded.notes),
-        }
-        import json as jsonlib
-        import sys
-
-        sys.stdout.write(jsonlib.dumps(values, ensure_ascii=False, indent=2) + "\n")
+        as_json(
+            {
+                **loaded.describe(),
+                "inputs": to_json(loaded.inputs),
+                "target": to_json(loaded.target),
+                "balance": figures,
+                "duplicates": loaded.duplicates,
+                "notes": list(loaded.notes),
+            }
+        )
         return
-    from rich.console import Console
-
     console = Console()
     for name, text in loaded.describe().items():
-        console.print(f"{name:<8}{text}", markup=False, highlight=False)
-    for note in loaded.notes:
-        console.print(f"        {note}", markup=False, highlight=False)
-    for pair, count in loaded.duplicates.items():
-        if count:
-            console.print(f"        {count} samples stand in both of {pair}", markup=False, highlight=False)
-    console.print()
+        say(console, name, text)
+    for note in (*loaded.notes, *_twice(loaded.duplicates)):
+        say(console, "", note)
     if isinstance(loaded.inputs, Vector):
-        rows = [asdict(column) for column in loaded.inputs.columns]
+        columns = loaded.inputs.columns
+        console.print()
         show(
             {
-                "column": [row["name"] for row in rows],
-                "kind": [row["kind"] for row in rows],
-                "categories": [", ".join(row["categories"][:8]) for row in rows],
-            },
-            json=False,
+                "column": [column.name for column in columns],
+                "kind": [column.kind for column in columns],
+                "categories": [_first(column.categories) for column in columns],
+            }
         )
-        console.print()
-    figures = balance(loaded)
-    show({"target": list(loaded.target.names), **{s: _short(figures[s]) for s in figures}}, json=False)
+    console.print()
+    show({"target": loaded.target.names, **{split: _short(figures[split]) for split in figures}})
+
+
+def _first(names: Sequence[str], most: int = 8) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _twice(duplicates: dict[str, int]) -> list[str]:
+    sentences = []
+    for pair, count in duplicates.items():
+        earlier, later = pair.split("/")
+        what = f"sample of {later} stands" if count == 1 else f"samples of {later} stand"
+        sentences.append(f"{count} {what} in {earlier} as well.")
+    return sentences
 
 
 def _short(figures: dict[str, Any]) -> list[str]:

@@ -1,6 +1,6 @@
 """``chainrule models``."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,28 +11,34 @@ def command(
     pattern: Annotated[str, typer.Argument(help="Show the models whose name matches, as in 'resnet*'.")] = "*",
     json: Json = False,
 ) -> None:
-    """List the models that fit can train.
+    """List the models that fit can train."""
+    from chainrule.cli.table import as_json, show
 
-    Raises:
-        UnknownNameError: When no model matches.
-    """
+    rows = _matching(pattern)
+    if json:
+        as_json(rows)
+        return
+    show(
+        {
+            "name": [row["name"] for row in rows],
+            "takes": [", ".join(row["inputs"]) for row in rows],
+            "year": [row["year"] or "" for row in rows],
+            "what it is": [row["summary"] for row in rows],
+        }
+    )
+
+
+def _matching(pattern: str) -> list[dict[str, Any]]:
     from fnmatch import fnmatch
 
     from chainrule import catalogue
-    from chainrule.cli.table import show
     from chainrule.errors import UnknownNameError
 
-    rows = [row for row in catalogue.rows("model") if fnmatch(row["name"], pattern)]
-    if not rows:
-        raise UnknownNameError("model", pattern, [row["name"] for row in catalogue.rows("model")])
-    columns = {
-        "name": [row["name"] for row in rows],
-        "takes": [", ".join(row["inputs"]) for row in rows],
-        "learns": [", ".join(row["targets"]) for row in rows],
-        "what it is": [row["summary"] for row in rows],
-        "paper": [row["paper"] for row in rows],
-    }
-    show(columns, json=json)
+    rows = catalogue.rows("model")
+    found = [row for row in rows if fnmatch(row["name"], pattern)]
+    if not found:
+        raise UnknownNameError("model", pattern, [row["name"] for row in rows])
+    return found
 
 
 command.__name__ = "models"

@@ -9,11 +9,23 @@ import typer
 
 from chainrule.config import Config
 
-Source = Annotated[str, typer.Argument(help="A built-in name, a CSV, TSV, Parquet or npz file, or a folder of images.")]
-Directory = Annotated[str, typer.Argument(metavar="RUN", help="Directory of a run, as fit printed it.")]
-Out = Annotated[str | None, typer.Option(help="Directory of the run; it must be new. Default: runs/NAME-MODEL-N.")]
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A built-in name, a CSV, TSV, Parquet or npz file, or a folder of images.",
+        show_default=False,
+    ),
+]
+Directory = Annotated[
+    str, typer.Argument(metavar="RUN", help="Directory of a run, as fit printed it.", show_default=False)
+]
+Out = Annotated[
+    str | None,
+    typer.Option(metavar="DIRECTORY", help="Directory of the run; it must be new. Default: runs/NAME-MODEL-N."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end and nothing else.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON and nothing else.")]
 
 Body = Callable[..., None]
 

@@ -1,14 +1,17 @@
 """Live progress in a terminal; one line an epoch elsewhere; and the words at the end of a run."""
 
 import json as jsonlib
+import shlex
 import sys
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
+from chainrule.cli.table import INDENT, say
 from chainrule.run import Run
 from chainrule.training.events import Built, Epoch, Event, Finished, Loaded, RateTest, Step
 
@@ -51,29 +54,29 @@ class Lines:
 
     def show(self, event: Event) -> None:
         """Print the event's line, if it has one."""
-        for line in lines(event):
-            self.console.print(line, soft_wrap=True, markup=False, highlight=False)
+        for name, text in lines(event):
+            say(self.console, name, text)
 
 
 class Live(Lines):
-    """A progress bar over all steps, with epoch, batch, loss, metric, rate and the time left."""
+    """One line that moves: epoch, batch, loss, metric, rate, a bar over all steps, and the time left."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
         self.bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[figures]}"),
+            # The bar takes what the text leaves, so that the line fits any terminal.
+            BarColumn(bar_width=None, table_column=Column(ratio=1)),
             TimeRemainingColumn(compact=True),
             console=console,
             transient=True,
+            expand=True,
         )
-        self.task: TaskID | None = None
+        self.task = self.bar.add_task("preparing", total=None)
         self.epochs, self.metric = 0, ""
 
     def __enter__(self) -> Self:
         self.bar.start()
-        self.bar.add_task("preparing", total=None, figures="")
         return self
 
     def __exit__(self, *ending: Any) -> None:
@@ -81,23 +84,24 @@ class Live(Lines):
 
     def show(self, event: Event) -> None:
         """Move the bar, or print the event's line above it."""
-        bar = self.bar.tasks[0].id
-        if isinstance(event, Loaded | Built):
-            super().show(event)
-            self.bar.update(bar, description="looking for a rate" if isinstance(event, Built) else "preparing")
-        elif isinstance(event, RateTest):
-            super().show(event)
-        elif isinstance(event, Step):
-            total = self.epochs * event.steps or None
-            figures = f"loss {event.loss:.3f}{self.metric}  rate {event.rate:.1e}"
-            name = f"epoch {event.epoch}{f'/{self.epochs}' if self.epochs else ''}  batch {event.step}/{event.steps}"
+        if isinstance(event, Step):
+            epochs = f"/{self.epochs}" if self.epochs else ""
+            text = (
+                f"epoch {event.epoch}{epochs} batch {event.step}/{event.steps} loss {event.loss:.3f}"
+                f"{self.metric} rate {event.rate:.1e}"
+            )
             done = (event.epoch - 1) * event.steps + event.step
-            self.bar.update(bar, description=name, total=total, completed=done, figures=figures)
+            self.bar.update(self.task, description=text, total=self.epochs * event.steps or None, completed=done)
         elif isinstance(event, Epoch):
-            self.epochs, self.metric = event.epochs, "  valid " + _figures(event.valid)
-        elif isinstance(event, Finished):
+            name, value = list(event.valid.items())[:2][-1]
+            self.epochs, self.metric = event.epochs, f" valid {name} {value:.3f}"
+        else:
             super().show(event)
-            self.bar.update(bar, description="evaluating", figures="")
+            if isinstance(event, Built):
+                self.epochs = event.config["epochs"] or 0
+                self.bar.update(self.task, description="looking for a rate")
+            elif isinstance(event, Finished):
+                self.bar.update(self.task, description="evaluating")
 
 
 def display(*, quiet: bool) -> Display:
@@ -105,27 +109,31 @@ def display(*, quiet: bool) -> Display:
     console = Console()
     if quiet:
         return Silent()
-    return Live(console) if console.is_terminal else Lines(console)
+    if not console.is_terminal:
+        return Lines(console)
+    # A terminal shows ^C where the cursor is; without room for it the line would break and the bar stand there twice.
+    return Live(Console(width=console.width - len("^C")))
 
 
-def lines(event: Event) -> list[str]:
-    """What an event says, in lines of plain text."""
+def lines(event: Event) -> list[tuple[str, str]]:
+    """What an event says: a name and a text for each line."""
     if isinstance(event, Loaded):
         sizes = ", ".join(f"{count} {name}" for name, count in event.sizes.items())
-        return [f"data    {event.name}: {sizes}", *(f"        {note}" for note in event.notes)]
+        return [("data", f"{event.name}: {sizes}"), *(("", note) for note in event.notes)]
     if isinstance(event, Built):
         where = f"{event.device}" + (f" x {event.processes}" if event.processes > 1 else "")
-        return [f"model   {event.model}: {event.parameters:,} parameters, {event.task}, on {where}"]
+        return [("model", f"{event.model}: {event.parameters:,} parameters, {event.task}, on {where}")]
     if isinstance(event, RateTest):
-        return [f"rate    {event.rate:.2g} (range test, spread {event.spread:.2f}, {event.seconds:.1f} s)"]
+        spread = f"spread {event.spread:.2f}, " if len(event.suggestions) > 1 else ""
+        return [("rate", f"{event.rate:.2g} (range test, {spread}{event.seconds:.1f} s)")]
     if isinstance(event, Epoch):
+        figures = f"train {_figures(event.train)}  valid {_figures(event.valid)}"
         mark = " *" if event.best else ""
-        return [
-            f"epoch   {event.epoch}/{event.epochs}  train {_figures(event.train)}  valid {_figures(event.valid)}  "
-            f"rate {event.rate:.1e}  {event.seconds:.1f} s{mark}"
-        ]
+        text = f"{event.epoch}/{event.epochs}  {figures}  rate {event.rate:.1e}  {event.seconds:.1f} s{mark}"
+        return [("epoch", text)]
     if isinstance(event, Finished):
-        return [f"done    {event.reason}; epoch {event.epoch} has the best {event.monitor} ({event.seconds:.1f} s)"]
+        best = f"epoch {event.epoch} has the best {event.monitor}"
+        return [("done", f"{event.reason}; {best} ({event.seconds:.1f} s)")]
     return []
 
 
@@ -146,7 +154,10 @@ def conclude(run: Run, *, json: bool) -> None:
         return
     console = Console()
     console.print()
-    console.print(verdict(run.events, run.findings), markup=False, highlight=False)
-    console.print()
-    for name, text in (("report", page), ("predict", f"chainrule predict {run.directory} FILE_OR_FOLDER")):
-        console.print(f"{name:<8}{text}", soft_wrap=True, markup=False, highlight=False)
+    say(console, "verdict", verdict(run.events, run.findings))
+    # These two are made to be copied, so they are never wrapped.
+    for name, text in (
+        ("report", page),
+        ("predict", f"{shlex.join(['chainrule', 'predict', str(run.directory)])} DATA"),
+    ):
+        console.print(f"{name:<{INDENT}}{text}", soft_wrap=True, markup=False, highlight=False)

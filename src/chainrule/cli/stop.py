@@ -3,28 +3,47 @@
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
 
-@contextmanager
-def on_signal() -> Iterator[Callable[[], bool]]:
-    """Catch the signals; gives a function that tells whether one has come."""
-    came: list[int] = []
+@dataclass
+class Signals:
+    """What has come, and what is to be done about the first signal.
 
-    def note(number: int, frame: FrameType | None) -> None:
-        if came:
+    Attributes:
+        number: The signal that came, or 0.
+        gently: Whether the first one lets the work go on to its next event; else it stops at once, as a second does.
+    """
+
+    number: int = 0
+    gently: bool = False
+
+    def came(self, number: int, frame: FrameType | None) -> None:
+        """Note a signal.
+
+        Raises:
+            KeyboardInterrupt: When the work is to stop at once.
+        """
+        at_once = self.number or not self.gently
+        self.number = number
+        if at_once:
             raise KeyboardInterrupt
-        came.append(number)
-        sys.stderr.write("\nStopping after this step; once more stops at once.\n")
+        sys.stderr.write("Stopping after this step; once more stops at once.\n")
 
+
+@contextmanager
+def on_signal() -> Iterator[Signals]:
+    """Catch the signals; gives what is known of them."""
+    signals = Signals()
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
+        yield signals
         return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, signals.came) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(came)
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

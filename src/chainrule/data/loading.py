@@ -88,6 +88,8 @@ def _from_path(source: str, options: dict[str, Any], cut: dict[str, Any]) -> Dat
         _allow(options, (), f"the built-in {source!r}")
         return from_builtin(source, **cut)
     path = Path(source)
+    if not source.strip():
+        raise InputError("The source is empty; write a built-in name, a file, or a folder of images.")
     if not path.exists() and not path.suffix and len(path.parts) == 1 and not source.endswith(os.sep):
         raise UnknownNameError("built-in data set, file or folder", source, NAMES)
 

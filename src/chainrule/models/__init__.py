@@ -6,13 +6,14 @@
 """
 
 import importlib
+import traceback
 from typing import Any
 
 from torch import nn
 
 from chainrule import registry
 from chainrule.data.spec import Image, Inputs, Target
-from chainrule.errors import InputError, listing
+from chainrule.errors import InputError
 
 KINDS = {"vector": "tables", "image": "images", "classes": "classes", "labels": "labels", "real": "real numbers"}
 
@@ -40,8 +41,8 @@ def build(model: str, *, inputs: Inputs, target: Target) -> nn.Module:
 
     Args:
         model: Call of a registered model, ``"resnet20"`` or ``"mlp(width=128)"``, or ``"module:factory"`` for a
-            callable
-            of the user's own that gets the keywords ``inputs`` and ``target`` if it names them, and its options.
+            callable of the user's own, which gets the keywords ``inputs`` and ``target`` if it names them, and its
+            options.
         inputs: What the network takes, already prepared: a ``Vector`` of numbers or an ``Image`` of floats.
         target: What it is to learn; the network has one output for each of its names.
 
@@ -53,14 +54,14 @@ def build(model: str, *, inputs: Inputs, target: Target) -> nn.Module:
     if entry is None:
         return _foreign(call, inputs, target)
     if inputs.kind not in entry.inputs:
-        wanted = listing([KINDS[kind] for kind in entry.inputs])
+        wanted = " or ".join(KINDS[kind] for kind in entry.inputs)
         fitting = [name for name, other in registry.entries("model").items() if inputs.kind in other.inputs]
         raise InputError(
             f"{call.name} takes {wanted}, but these inputs are {KINDS[inputs.kind]}; "
             f"write --model with one of: {', '.join(fitting)}."
         )
     if target.kind not in entry.targets:
-        wanted = listing([KINDS[kind] for kind in entry.targets])
+        wanted = " or ".join(KINDS[kind] for kind in entry.targets)
         raise InputError(
             f"{call.name} learns {wanted}, but this target is of {KINDS[target.kind]}; take another model."
         )
@@ -76,13 +77,30 @@ def _foreign(call: registry.Call, inputs: Inputs, target: Target) -> nn.Module:
         factory: Any = importlib.import_module(place)
         for part in attribute.split("."):
             factory = getattr(factory, part)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise InputError(
-            f"{call.name} cannot be imported ({error}); write 'module:factory' as Python would find it."
+            f"{call.name!r} cannot be imported ({error}); write 'module:factory' as Python would find it."
         ) from error
+    except Exception as error:
+        raise _raised(f"{place!r}, when it is imported,", error) from error
+    if not callable(factory):
+        raise InputError(f"{call.name} must be a class or a function that gives a network; it is {factory!r}.")
     wanted = registry.keywords(factory)
     fixed = {name: spec for name, spec in (("inputs", inputs), ("target", target)) if name in wanted}
-    network = registry.call(factory, call.options, call.name, **fixed)
+    try:
+        network = registry.call(factory, call.options, call.name, **fixed)
+    except InputError:
+        raise
+    except Exception as error:
+        raise _raised(call.name, error) from error
     if not isinstance(network, nn.Module):
         raise InputError(f"{call.name} must give a torch.nn.Module; it gave {type(network).__name__}.")
     return network
+
+
+def _raised(what: str, error: Exception) -> InputError:
+    """What a user's own code raised, and in which line of it."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return InputError(
+        f"{what} raises {type(error).__name__}: {error} ({last.filename}, line {last.lineno}); correct it there."
+    )

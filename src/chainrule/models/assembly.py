@@ -5,6 +5,7 @@ model, and nothing can be fitted twice. On disk a model is two files: ``model.js
 ``weights.safetensors`` holds its numbers.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,27 +17,52 @@ from torch import Tensor, nn
 from chainrule import models, registry, storage
 from chainrule.data.batches import Batches
 from chainrule.data.spec import Classes, Inputs, Labels, Target, Vector, from_json, to_json
-from chainrule.errors import InputError
+from chainrule.errors import InputError, UnknownNameError
 from chainrule.nn.affine import Affine
 from chainrule.nn.preparation import Standardize, TableEncoder
 from chainrule.nn.resize import Resize
+from chainrule.nn.whitening import MeanImage, MinMaxScale, PCAWhitening, ZCAWhitening
 
 CPU = torch.device("cpu")
 
 
-def learn_preparation(inputs: Inputs, train: Batches, *, smallest: int = 1) -> nn.Sequential:
+def learn_preparation(inputs: Inputs, train: Batches, *, name: str = "standardize", smallest: int = 1) -> nn.Sequential:
     """The preparation of these inputs, learned from the training split.
 
     Args:
         inputs: What a raw input is.
         train: The training split, without augmentation.
+        name: Call of the preparation: of an image itself, or of a table's rows behind their encoder.
         smallest: Least side of an image that the network takes; smaller images are enlarged.
+
+    Raises:
+        UnknownNameError: When there is no such preparation for these inputs.
     """
+    call = registry.parse(name)
+    steps: list[Any] = []
+    known: dict[str, tuple[Any, dict[str, Any]]]
     if isinstance(inputs, Vector):
-        return nn.Sequential(TableEncoder.learn(inputs.columns, torch.cat(list(_raw(train)))))
-    steps: list[nn.Module] = [Standardize(inputs.channels).learn(_raw(train))]
-    side = min(inputs.height, inputs.width)
-    if side < smallest:
+        steps.append(TableEncoder.learn(inputs.columns, torch.cat(list(_raw(train)))))
+        features = {"features": steps[0].width}
+        # The encoder standardises by itself.
+        known = {"standardize": (None, {}), "pca": (PCAWhitening, features), "zca": (ZCAWhitening, features)}
+    else:
+        shape = {"channels": inputs.channels, "height": inputs.height, "width": inputs.width}
+        channels = {"features": inputs.channels}
+        known = {
+            "standardize": (Standardize, channels),
+            "minmax": (MinMaxScale, channels),
+            "mean-image": (MeanImage, shape),
+            "zca": (ZCAWhitening, {"features": math.prod(shape.values())}),
+        }
+    if call.name not in known:
+        raise UnknownNameError(f"preparation of {models.KINDS[inputs.kind]}", call.name, known)
+    build, fixed = known[call.name]
+    if build is not None:
+        step = registry.call(build, call.options, call.name, **fixed)
+        before = nn.Sequential(*steps)
+        steps.append(step.learn(before(raw) for raw in _raw(train)))
+    if not isinstance(inputs, Vector) and (side := min(inputs.height, inputs.width)) < smallest:
         steps.append(Resize(round(inputs.height * smallest / side), round(inputs.width * smallest / side)))
     return nn.Sequential(*steps)
 
@@ -44,7 +70,9 @@ def learn_preparation(inputs: Inputs, train: Batches, *, smallest: int = 1) -> n
 def prepared(inputs: Inputs, preparation: nn.Sequential) -> Inputs:
     """What the network gets: the spec behind the preparation."""
     if isinstance(inputs, Vector):
-        return Vector.numbers(cast(TableEncoder, preparation[0]).width)
+        width = cast(TableEncoder, preparation[0]).width
+        last = preparation[-1]
+        return Vector.numbers(last.components if isinstance(last, PCAWhitening) else width)
     last = preparation[-1]
     height, width = (last.height, last.width) if isinstance(last, Resize) else (inputs.height, inputs.width)
     return replace(inputs, height=height, width=width, white=1.0)
@@ -86,8 +114,14 @@ def load(directory: Path, network: nn.Module | None = None) -> tuple[nn.Sequenti
     Raises:
         InputError: When a file is missing or damaged, or the network is needed and was not passed.
     """
-    description = storage.read_json(directory / "model.json")
-    weights = storage.read_tree(directory / "weights.safetensors")
+    try:
+        description = storage.read_json(directory / "model.json")
+        weights = storage.read_tree(directory / "weights.safetensors")
+    except InputError as error:
+        raise InputError(
+            f"{str(error).rstrip('.')}; without it the model cannot be used. If its run has not come to the end, "
+            f"write chainrule resume {directory.parent}, else train it again."
+        ) from error
     try:
         inputs, target = from_json(description["inputs"]), from_json(description["target"])
         preparation = nn.Sequential(
@@ -97,7 +131,7 @@ def load(directory: Path, network: nn.Module | None = None) -> tuple[nn.Sequenti
             )
         )
         call = description["network"]
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise InputError(f"{directory / 'model.json'} is damaged ({type(error).__name__}: {error}).") from error
     if network is None:
         if call.startswith("<"):

@@ -9,6 +9,7 @@ from itertools import pairwise
 from torch import nn
 
 from chainrule.models.linear import flat_arguments
+from chainrule.nn import activation as build_activation
 from chainrule.registry import register
 from chainrule.shapes import Float, Tensor
 
@@ -26,7 +27,7 @@ from chainrule.shapes import Float, Tensor
     sample=(2, 4),
 )
 class MLP(nn.Module):
-    """Fully connected layers with ReLU on the flattened input.
+    """Fully connected layers on the flattened input.
 
     Args:
         features: Numbers in one flattened sample, ``d``.
@@ -34,15 +35,27 @@ class MLP(nn.Module):
         width: Units in each hidden layer.
         depth: Number of hidden layers.
         dropout: Share of hidden units dropped while training.
+        activation: Any activation by name, of torch or ours: ``"melu"``, ``"leakyrelu(negative_slope=0.1)"``.
     """
 
-    def __init__(self, features: int, outputs: int, *, width: int = 128, depth: int = 2, dropout: float = 0.1) -> None:
+    def __init__(
+        self,
+        features: int,
+        outputs: int,
+        *,
+        width: int = 128,
+        depth: int = 2,
+        dropout: float = 0.1,
+        activation: str = "relu",
+    ) -> None:
         super().__init__()
         self.width = width
         sizes = [features] + [width] * depth
         layers: list[nn.Module] = []
         for before, after in pairwise(sizes):
-            layers += [nn.Linear(before, after), nn.ReLU()] + ([nn.Dropout(dropout)] if dropout else [])
+            layers += [nn.Linear(before, after), build_activation(activation, channels=after)] + (
+                [nn.Dropout(dropout)] if dropout else []
+            )
         self.hidden = nn.Sequential(*layers)
         self.fc = nn.Linear(sizes[-1], outputs)
 

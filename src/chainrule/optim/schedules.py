@@ -1,10 +1,11 @@
 """Schedules: how the learning rate moves over a run.
 
-Ours are functions from progress (0 at the first step, 1 at the last) to a factor on the rate, so they fit a run of any
-length. Any scheduler of ``torch.optim.lr_scheduler`` serves as well, by its name; it moves once an epoch, as torch's
-pages show it, except for those that are made for batches.
+Ours are functions from the time to a factor on the rate (``chainrule.optim.curves``). They move with every batch. Any
+scheduler of ``torch.optim.lr_scheduler`` serves as well, by its class name; it moves once an epoch, as torch's pages
+show it, except for those that are made for batches.
 """
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,71 +14,19 @@ from torch.optim import Optimizer, lr_scheduler
 
 from chainrule import registry
 from chainrule.errors import InputError, UnknownNameError
-
-Factor = Callable[[float], float]
+from chainrule.optim.curves import Factor
+from chainrule.optim.optimizers import check_rate
 
 TORCH: dict[str, type[lr_scheduler.LRScheduler]] = {
     name.lower(): item
     for name in dir(lr_scheduler)
     if isinstance(item := getattr(lr_scheduler, name), type)
     and issubclass(item, lr_scheduler.LRScheduler)
+    and not name.startswith("_")
     # These take functions or other schedulers, which a name on the command line cannot carry.
     and name not in ("LRScheduler", "LambdaLR", "MultiplicativeLR", "ChainedScheduler", "SequentialLR")
 }
 PER_BATCH = (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR)
-
-
-@registry.register("schedule", "constant", family="fixed")
-def constant(*, warmup: float = 0.0) -> Factor:
-    """The same rate throughout, after a linear warm-up over this share of the run."""
-    return _warmed(lambda progress: 1.0, warmup)
-
-
-@registry.register(
-    "schedule",
-    "cosine",
-    family="decay",
-    paper="Loshchilov, Hutter 2017, SGDR: stochastic gradient descent with warm restarts",
-)
-def cosine(*, warmup: float = 0.05, floor: float = 0.0) -> Factor:
-    """Half a cosine from 1 to ``floor``, after a linear warm-up over this share of the run."""
-    return _warmed(lambda progress: floor + (1 - floor) * (1 + math.cos(math.pi * progress)) / 2, warmup)
-
-
-@registry.register("schedule", "linear", family="decay")
-def linear(*, warmup: float = 0.05, floor: float = 0.0) -> Factor:
-    """A straight line from 1 to ``floor``, after a linear warm-up over this share of the run."""
-    return _warmed(lambda progress: 1 - (1 - floor) * progress, warmup)
-
-
-@registry.register("schedule", "step", family="decay")
-def step(*, drops: int = 2, factor: float = 0.1) -> Factor:
-    """``drops`` equally spaced drops, each by ``factor``: at 1/3 and 2/3 of the run for two.
-
-    Raises:
-        InputError: When there is no drop.
-    """
-    if drops < 1:
-        raise InputError(f"drops must be at least 1; received {drops!r}.")
-    return lambda progress: float(factor ** min(int(progress * (drops + 1)), drops))
-
-
-@registry.register("schedule", "exponential", family="decay")
-def exponential(*, final: float = 0.01) -> Factor:
-    """``final ** progress``: the same ratio each step, down to ``final`` at the end.
-
-    Raises:
-        InputError: When ``final`` is not greater than 0.
-    """
-    if not final > 0:
-        raise InputError(f"final must be greater than 0; received {final!r}.")
-    return lambda progress: float(final**progress)
-
-
-def _warmed(after: Factor, warmup: float) -> Factor:
-    if not 0 <= warmup < 1:
-        raise InputError(f"warmup is a share of the run, from 0 up to, but not, 1; received {warmup!r}.")
-    return lambda progress: progress / warmup if progress < warmup else after((progress - warmup) / (1 - warmup))
 
 
 class Schedule:
@@ -119,7 +68,9 @@ def _plain(value: Any) -> bool:
 
 
 def build_schedule(name: str, optimizer: Optimizer, *, rate: float, epochs: int, steps: int) -> Schedule:
-    """Build a schedule by its name with options: ``"cosine(warmup=0.1)"``, ``"StepLR(step_size=10)"``.
+    """Build a schedule by its name with options: ``"cosine(warmup=0.1)"``, ``"step(every=30)"``, ``"OneCycleLR"``.
+
+    What a builder takes and the call does not say is filled from the run, by the name of the option.
 
     Args:
         name: The call: one of ours, or a class of ``torch.optim.lr_scheduler``.
@@ -130,26 +81,46 @@ def build_schedule(name: str, optimizer: Optimizer, *, rate: float, epochs: int,
 
     Raises:
         UnknownNameError: When there is no such schedule.
-        InputError: When it does not know an option, or misses one.
+        InputError: When it does not know an option or misses one, or when the rate or the run's length is not positive.
     """
+    check_rate(rate)
+    if epochs < 1 or steps < 1:
+        raise InputError(f"A run has at least one epoch and one step in it; received {epochs!r} and {steps!r}.")
     call = registry.parse(name)
-    ours = registry.entries("schedule")
-    if call.name in ours:
-        factor: Factor = registry.call(ours[call.name].build, call.options, call.name)
-        total = epochs * steps
-        # The middle of each step: a warm-up then never begins with a rate of exactly zero.
-        moved = lr_scheduler.LambdaLR(optimizer, lambda done: factor(min((done + 0.5) / total, 1.0)))
-        return Schedule(moved, per_batch=True)
-    if call.name.lower() not in TORCH:
+    ours = {name: entry.build for name, entry in registry.entries("schedule").items()}
+    if call.name.lower() not in ours | TORCH:
         raise UnknownNameError("schedule", call.name, [*ours, *(item.__name__ for item in TORCH.values())])
-    build = TORCH[call.name.lower()]
-    lengths = {
+    build: Callable[..., Any] = (ours | TORCH)[call.name.lower()]
+    run = {"optimizer": optimizer} | from_run(rate=rate, epochs=epochs, steps=steps)
+    fixed = {key: value for key, value in run.items() if key in registry.keywords(build)}
+    made: Factor | lr_scheduler.LRScheduler = registry.call(build, call.options, call.name, **fixed)
+    if isinstance(made, lr_scheduler.LRScheduler):
+        return Schedule(made, per_batch=isinstance(made, PER_BATCH))
+    return Schedule(lr_scheduler.LambdaLR(optimizer, _every_batch(build, made, steps)), per_batch=True)
+
+
+def from_run(*, rate: float, epochs: int, steps: int) -> dict[str, Any]:
+    """What schedules, ours and torch's, want to know of a run, by the name of their option."""
+    ours = {
+        "over": epochs,
+        "every": epochs / 3,
+        "at": (epochs / 2, epochs * 3 / 4),
+        "k": math.log(100) / epochs,  # an exponential ends at 1 %
+    }
+    torchs = {
         "T_max": epochs,
         "total_steps": epochs * steps,
         "max_lr": rate,
         "base_lr": rate / 10,
         "total_iters": epochs,
     }
-    fixed = {key: value for key, value in lengths.items() if key in registry.keywords(build)}
-    made = registry.call(build, call.options, call.name, optimizer=optimizer, **fixed)
-    return Schedule(made, per_batch=isinstance(made, PER_BATCH))
+    return ours | torchs
+
+
+def _every_batch(build: Callable[..., Any], factor: Factor, steps: int) -> Callable[[int], float]:
+    """The factor of each step, counted from 0: where the schedule stands when the step begins, as in torch.
+
+    One with a warm-up begins with a factor of zero, so it is read in the middle of each step.
+    """
+    shift = 0.5 if "warmup" in inspect.signature(build).parameters else 0.0
+    return lambda done: factor((done + shift) / steps)

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from chainrule.metrics import MEANINGS
+
 
 class Term(NamedTuple):
     """A metric for a reader.
@@ -18,23 +20,23 @@ class Term(NamedTuple):
 
 
 TERMS = {
-    "accuracy": Term("accuracy", "Share of the samples whose most probable class is the true one.", True),
-    "label accuracy": Term("label accuracy", "Share of all single yes-or-no answers that are right.", True),
-    "exact": Term("exact match", "Share of the samples for which every label is right.", True),
+    "accuracy": Term("accuracy", MEANINGS["accuracy"], True),
+    "label accuracy": Term("label accuracy", MEANINGS["multilabel-accuracy"], True),
+    "exact": Term("exact match", MEANINGS["exact-match"], True),
     "balanced accuracy": Term("balanced accuracy", "Mean recall of the classes, each counting the same.", True),
-    "f1": Term("F1 (macro)", "Harmonic mean of precision and recall; every class counts the same, however rare.", True),
-    "precision": Term("precision", "Of the samples that were given a class, the share that belongs to it.", True),
-    "recall": Term("recall", "Of the samples that belong to a class, the share that was found.", True),
-    "auc": Term("AUC (macro)", "How well a class is ranked before the others; 0.5 is guessing, 1 is perfect.", True),
+    "f1": Term("F1 (macro)", MEANINGS["f1-score"], True),
+    "precision": Term("precision", MEANINGS["precision"], True),
+    "recall": Term("recall", MEANINGS["recall"], True),
+    "auc": Term("AUC (macro)", MEANINGS["auroc"], True),
     "calibration": Term(
         "calibration error",
         "Mean distance between how sure the model was and how often it was right, over 15 bins of confidence.",
         False,
     ),
     "loss": Term("loss", "What training makes small; comparable only between runs with the same loss.", False),
-    "r2": Term("R²", "Share of the target's variance that is explained; 0 is guessing the mean, 1 is perfect.", True),
+    "r2": Term("R²", MEANINGS["r2-score"], True),
     "rmse": Term("RMSE", "Root of the mean squared error, in the target's own units; large errors weigh more.", False),
-    "mae": Term("MAE", "Mean size of the error, in the target's own units.", False),
+    "mae": Term("MAE", MEANINGS["mean-absolute-error"], False),
 }
 
 #: The metrics that may stand for a whole run, by kind of target, the most telling first.

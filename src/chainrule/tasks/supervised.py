@@ -10,11 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from chainrule import losses, registry
 from chainrule.data.batches import Batch
 from chainrule.data.spec import Classes, Labels, Real, Target
-from chainrule.errors import InputError
+from chainrule.errors import InputError, UnknownNameError
 from chainrule.nn.affine import Affine
 from chainrule.tasks.base import AbstractTask, StepOutput
+
+# The losses of torch that a task can use, by the kind of target; ours are the registry's that learn from it.
+TORCH_LOSSES = {"classes": ("cross-entropy",), "labels": (), "real": ("mse", "l1", "smooth-l1", "huber")}
 
 
 class Classification(AbstractTask):
@@ -27,14 +31,22 @@ class Classification(AbstractTask):
         counts: Training samples of each class.
         label_smoothing: Share ``s`` of the target spread evenly over the classes.
         balance: Weight classes inversely to their counts.
+        loss: Another loss of logits and class indices, one number a sample; None is cross-entropy.
     """
 
     name = "classification"
     rising = frozenset({"accuracy", "f1"})
 
-    def __init__(self, counts: list[int], *, label_smoothing: float = 0.0, balance: bool = False) -> None:
+    def __init__(
+        self,
+        counts: list[int],
+        *,
+        label_smoothing: float = 0.0,
+        balance: bool = False,
+        loss: nn.Module | None = None,
+    ) -> None:
         super().__init__()
-        self.label_smoothing = label_smoothing
+        self.label_smoothing, self.loss = label_smoothing, loss
         present = torch.tensor(counts, dtype=torch.float64)
         self.priors: Tensor
         self.register_buffer("priors", present / present.sum(), persistent=False)
@@ -44,11 +56,13 @@ class Classification(AbstractTask):
 
     def step(self, phase: str, forward: Callable[[Tensor], Tensor], batch: Batch) -> StepOutput:
         logits = forward(batch.inputs)
-        losses = F.cross_entropy(
-            logits, batch.targets, weight=self.weights, label_smoothing=self.label_smoothing, reduction="none"
-        )
+        each = self._cross_entropy if self.loss is None else self.loss
         truth = batch.targets if batch.targets.ndim == 1 else batch.targets.argmax(dim=1)
-        return StepOutput(losses, logits, truth)
+        return StepOutput(each(logits, batch.targets), logits, truth)
+
+    def _cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
+        smoothing = self.label_smoothing
+        return F.cross_entropy(logits, targets, weight=self.weights, label_smoothing=smoothing, reduction="none")
 
     def output(self) -> nn.Module:
         return nn.Softmax(dim=-1)
@@ -67,6 +81,8 @@ class Classification(AbstractTask):
         )
 
     def constant(self, targets: Tensor) -> Tensor:
+        if self.loss is not None:
+            return _least(self.loss, self.priors)
         # -sum_c a_c log q_c is least at q = a / sum(a).
         priors, weights = self.priors, self.weights.double()
         s, k = self.label_smoothing, len(priors)
@@ -134,7 +150,7 @@ class Regression(AbstractTask):
         names: Names of the ``k`` targets.
         mean: Mean of each over the training split.
         std: Standard deviation of each over the training split.
-        loss: ``"mse"`` or ``"l1"``.
+        loss: A loss of torch by name: ``"mse"``, ``"l1"``, ``"smooth-l1"``, ``"huber(delta=2)"``.
     """
 
     name = "regression"
@@ -142,15 +158,14 @@ class Regression(AbstractTask):
 
     def __init__(self, names: list[str], mean: list[float], std: list[float], *, loss: str = "mse") -> None:
         super().__init__()
-        self.names, self.loss = names, loss
+        self.names = names
+        self.loss = losses.loss(loss, reduction="none")
         self.units = Affine(mean, std)
 
     def step(self, phase: str, forward: Callable[[Tensor], Tensor], batch: Batch) -> StepOutput:
         standardised = forward(batch.inputs)
         targets = self.units.inverse(batch.targets)
-        loss = F.mse_loss if self.loss == "mse" else F.l1_loss
-        losses = loss(standardised, targets, reduction="none").mean(dim=1)
-        return StepOutput(losses, standardised, targets)
+        return StepOutput(self.loss(standardised, targets).mean(dim=1), standardised, targets)
 
     def output(self) -> nn.Module:
         return Affine(self.units.shift.tolist(), self.units.scale.tolist())
@@ -178,19 +193,27 @@ class Regression(AbstractTask):
 
     def constant(self, targets: Tensor) -> Tensor:
         standardised = self.units.inverse(targets)
-        return standardised.mean(dim=0) if self.loss == "mse" else standardised.median(dim=0).values
+        # Of a Huber loss it lies between the two, nearer to the median.
+        return standardised.mean(dim=0) if isinstance(self.loss, nn.MSELoss) else standardised.median(dim=0).values
 
 
 def for_target(
-    target: Target, targets: Tensor, *, loss: str | None = None, label_smoothing: float = 0.0, balance: bool = False
+    target: Target,
+    targets: Tensor,
+    *,
+    loss: str | None = None,
+    label_smoothing: float | None = None,
+    balance: bool = False,
 ) -> AbstractTask:
     """The task that a target calls for, with what it learns from the training targets.
 
     Args:
         target: Spec of the target.
         targets: The training targets, ``[n]`` or ``[n, k]``.
-        loss: ``"mse"`` or ``"l1"`` for real targets; None takes the task's own.
-        label_smoothing: Share of the target spread over the classes or labels.
+        loss: A loss by name: ``"mse"``, ``"l1"``, ``"huber"`` for real targets, ``"focal(gamma=1)"``, ``"hinge"`` for
+            classes; None takes the task's own.
+        label_smoothing: Share of the target spread over the classes or labels; None is 0.1 for classes (Szegedy et al.
+            2016) and 0 for labels.
         balance: Weight classes or labels inversely to how often they occur.
 
     Raises:
@@ -199,25 +222,58 @@ def for_target(
     _refuse_idle_options(target, loss=loss, label_smoothing=label_smoothing, balance=balance)
     if isinstance(target, Classes):
         counts = torch.bincount(targets, minlength=len(target.names)).tolist()
-        return Classification(counts, label_smoothing=label_smoothing, balance=balance)
+        if loss is not None and registry.parse(loss).name != "cross-entropy":
+            return Classification(counts, loss=losses.loss(loss, reduction="none"))
+        return Classification(
+            counts, label_smoothing=0.1 if label_smoothing is None else label_smoothing, balance=balance
+        )
     if isinstance(target, Labels):
         counts = targets.sum(dim=0).tolist()
-        return MultiLabel(counts, len(targets), label_smoothing=label_smoothing, balance=balance)
+        return MultiLabel(counts, len(targets), label_smoothing=label_smoothing or 0.0, balance=balance)
     values = targets.double()
     std = values.std(dim=0, correction=0)
     std = torch.where(std > 0, std, 1.0)
     return Regression(list(target.names), values.mean(dim=0).tolist(), std.tolist(), loss=loss or "mse")
 
 
-def _refuse_idle_options(target: Target, *, loss: str | None, label_smoothing: float, balance: bool) -> None:
+def _refuse_idle_options(target: Target, *, loss: str | None, label_smoothing: float | None, balance: bool) -> None:
     if isinstance(target, Real):
         for option, given in (("label_smoothing", label_smoothing), ("balance", balance)):
             if given:
                 raise InputError(
                     f"{option} is for classes and labels, but the target is of real numbers; leave it out."
                 )
-    elif loss is not None:
-        raise InputError(f"loss={loss!r} is for real targets, but the target is of {target}; leave it out.")
+    if loss is None:
+        return
+    name = registry.parse(loss).name
+    ours = [row for row, entry in registry.entries("loss").items() if target.kind in entry.targets]
+    if name not in (known := [*TORCH_LOSSES[target.kind], *ours]):
+        if not known:
+            raise InputError(f"loss={loss!r} was given, but a target of {target} has only its own; leave it out.")
+        raise UnknownNameError(f"loss of a target of {target}", name, known)
+    if name in ours and (label_smoothing or balance):
+        raise InputError(
+            f"label_smoothing and balance belong to cross-entropy, but loss={loss!r} was given; leave them out."
+        )
+
+
+@torch.enable_grad()
+def _least(loss: nn.Module, priors: Tensor) -> Tensor:
+    """The constant logits ``[k]`` with the least loss under the classes' priors, by descent with a falling rate."""
+    logits = torch.zeros_like(priors, requires_grad=True)
+    classes = torch.arange(len(priors), device=priors.device)
+    optimizer = torch.optim.Adam([logits], lr=0.1)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=500)
+    best, least = logits.detach().clone(), torch.inf
+    for _ in range(500):
+        optimizer.zero_grad()
+        value = (priors * loss(logits.expand(len(priors), -1), classes)).sum()
+        if value.item() < least:
+            best, least = logits.detach().clone(), value.item()
+        value.backward()
+        optimizer.step()
+        schedule.step()
+    return best.float()
 
 
 def _inverse(priors: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ enough to go on bit for bit.
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,8 @@ class Training:
         monitor: Validation metric that chooses the best epoch.
         clip: Largest norm of the gradient.
         clip_value: Largest size of a component of the gradient.
+        penalties: Functions of the network that are added to the loss.
+        limits: Functions that put the network's weights back in bounds after each step.
         epoch: Epoch in progress, counted from 1.
         step: Steps done in it.
         best: Best value of the monitored metric so far, and its epoch.
@@ -59,6 +61,8 @@ class Training:
     monitor: str = "loss"
     clip: float | None = None
     clip_value: float | None = None
+    penalties: Sequence[Callable[[nn.Module], Tensor]] = ()
+    limits: Sequence[Callable[[nn.Module], None]] = ()
     epoch: int = 1
     step: int = 0
     best: tuple[float, int] | None = None
@@ -68,6 +72,8 @@ class Training:
     def __post_init__(self) -> None:
         self.meter = Meter(self.task, self.machine.device)
         self.forward = self.machine.distribute(self.model)
+        # Listed once: to walk through a network's modules costs as much as to clip its gradient.
+        self.parameters = {phase: list(self.task.parameters_of(phase, self.model[1])) for phase in self.task.phases}
 
     def state_dict(self) -> dict[str, Any]:
         """All that has moved, but for the random generators."""
@@ -129,7 +135,7 @@ def train(t: Training) -> Iterator[Step | Epoch]:
 
 
 def descend(t: Training, phase: str, pieces: list[Batch]) -> tuple[float, float]:
-    """One step of one optimizer; gives the loss over the whole batch and the norm of its gradient."""
+    """One step of one optimizer; gives the loss over the whole batch, without penalties, and the gradient's norm."""
     optimizer = t.optimizers[phase]
     first: list[float] = []
 
@@ -142,7 +148,10 @@ def descend(t: Training, phase: str, pieces: list[Batch]) -> tuple[float, float]
                 output = t.task.step(phase, t.forward, piece)
                 # Processes average their gradients; the sum over the whole batch is wanted.
                 share = output.losses.sum() / piece.total
-                t.machine.backward(share * t.machine.processes)
+                objective = share * t.machine.processes
+                for penalty in t.penalties if number == len(pieces) else ():
+                    objective = objective + penalty(t.model[1])
+                t.machine.backward(objective)
             total += share.detach()
             if not first:
                 t.meter.update(output)
@@ -155,17 +164,18 @@ def descend(t: Training, phase: str, pieces: list[Batch]) -> tuple[float, float]
         return total
 
     optimizer.step(loss_and_gradient)  # type: ignore[arg-type] # torch wants a float, and takes the tensor it needs
+    for limit in t.limits:
+        limit(t.model[1])
     return first[0], first[1]
 
 
 def clipped(t: Training, phase: str) -> Tensor:
     """Clip the gradient as asked; gives its norm before."""
-    parameters = [p for p in t.task.parameters_of(phase, t.model[1]) if p.grad is not None]
     if t.clip is not None:
-        return t.machine.clip_norm(parameters, t.clip)
-    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        return t.machine.clip_norm(t.parameters[phase], t.clip)
+    norm = nn.utils.get_total_norm([p.grad for p in t.parameters[phase] if p.grad is not None])
     if t.clip_value is not None:
-        nn.utils.clip_grad_value_(parameters, t.clip_value)
+        nn.utils.clip_grad_value_(t.parameters[phase], t.clip_value)
     return norm
 
 

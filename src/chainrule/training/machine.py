@@ -25,10 +25,11 @@ class Machine:
     def __init__(self, *, precision: str = "fp32", device: str = "auto") -> None:
         from accelerate import Accelerator
 
-        # Apple's MPS has no float64, which the preparation of tables needs to keep dates and time stamps apart.
-        cpu = device == "cpu" or torch.backends.mps.is_available()
+        # Said outright: accelerate joins the processes of torchrun on a CPU only then. Apple's MPS is no choice, for
+        # want of float64, which the preparation of tables needs to keep dates and time stamps apart.
+        cpu = device == "cpu" or not torch.cuda.is_available()
         self.accelerator: Any = Accelerator(mixed_precision="no" if precision == "fp32" else precision, cpu=cpu)
-        self.device: torch.device = self.accelerator.device
+        self.device: torch.device = torch.device("cpu") if cpu else self.accelerator.device
         self.processes: int = self.accelerator.num_processes
         self.rank: int = self.accelerator.process_index
         self.first: bool = self.accelerator.is_main_process

@@ -1,8 +1,9 @@
 """``Plan``: all that is settled before anything is trained, and how its parts are put together."""
 
 import copy
+import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -16,12 +17,13 @@ from chainrule.data.batches import Batches
 from chainrule.data.dataset import Split
 from chainrule.errors import InputError, UnknownNameError
 from chainrule.models import assembly
-from chainrule.optim import build_optimizer, build_schedule
+from chainrule.nn import Elastic, init, max_norm_
+from chainrule.optim import Schedule, build_optimizer, build_schedule
 from chainrule.tasks import AbstractTask, for_target
 from chainrule.training import loop
 from chainrule.training.events import InitialLoss, RateTest
 from chainrule.training.machine import Machine
-from chainrule.training.rate import range_test
+from chainrule.training.rate import FALLBACK, range_test
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,22 +70,31 @@ class Plan:
         )
         row = models.row(call) if network is None else None
         plain = Batches(data.train, size=1024, device=torch.device("cpu"), workers=config.workers)
-        preparation = assembly.learn_preparation(data.inputs, plain, smallest=row.smallest if row else 1)
+        preparation = assembly.learn_preparation(
+            data.inputs, plain, name=config.prepare, smallest=row.smallest if row else 1
+        )
         if network is None:
             with seeding.preserved():
                 seeding.seed_all(config.seed, seeding.WEIGHTS)
                 network = models.build(call, inputs=assembly.prepared(data.inputs, preparation), target=data.target)
+                if config.init is not None:
+                    init.apply(network, config.init)
         model = nn.Sequential(preparation, network, task.output())
         plan = cls(config=config, data=data, call=call, model=model, task=task, machine=machine)
         plan._try_out()
         return plan
+
+    @property
+    def batch(self) -> int:
+        """Samples per step: 64, or a tenth of a training split that is smaller than 640, but at least 16."""
+        return self.config.batch or max(16, min(64, len(self.data.train) // 10))
 
     def batches(self, split: Split, *, seed: int | None = None, alone: bool = False) -> Batches:
         """The steps over a split: shuffled and augmented when there is a seed, else in order."""
         if seed is None:
             return Batches(
                 split,
-                size=max(256, self.config.batch),
+                size=max(256, self.batch),
                 device=self.machine.device,
                 rank=self.machine.rank,
                 world=self.machine.processes,
@@ -91,7 +102,7 @@ class Plan:
             )
         return Batches(
             split,
-            size=self.config.batch,
+            size=self.batch,
             device=self.machine.device,
             seed=seed,
             rank=0 if alone else self.machine.rank,
@@ -113,6 +124,23 @@ class Plan:
             )
         classes = len(self.data.target.names) if isinstance(self.data.target, spec.Classes) else None
         return Augment(registry.parse_list(text), self.data.inputs.white, classes=classes)
+
+    def regularizers(self) -> tuple[list[Callable[[nn.Module], torch.Tensor]], list[Callable[[nn.Module], None]]]:
+        """What is added to the loss, and what bounds the weights after a step.
+
+        Raises:
+            UnknownNameError: For a regularizer that is not one on the weights.
+        """
+        penalties: list[Callable[[nn.Module], torch.Tensor]] = []
+        limits: list[Callable[[nn.Module], None]] = []
+        for asked in registry.parse_list(self.config.regularize):
+            if asked.name == "elastic":
+                penalties.append(registry.call(Elastic, asked.options, asked.name))
+            elif asked.name == "max-norm":
+                limits.append(functools.partial(_limit, asked))
+            else:
+                raise UnknownNameError("regularizer on weights", asked.name, ("elastic", "max-norm"))
+        return penalties, limits
 
     def optimizer(self, parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Optimizer:
         """The run's optimizer over some parameters."""
@@ -141,21 +169,17 @@ class Plan:
         def repeat(number: int) -> Batches:
             return self.batches(self.data.train, seed=seeding.mix(self.config.seed, number), alone=True)
 
-        return range_test(self.model, self.task, repeat, self.optimizer, self.machine, clip=self.config.clip)
+        return range_test(
+            self.model, self.task, repeat, self.optimizer, self.machine, seed=self.config.seed, clip=self.config.clip
+        )
 
     def training(self, rate: float) -> loop.Training:
         """Everything that will move."""
         train, valid = self.batches(self.data.train, seed=self.config.seed), self.batches(self.data.valid)
-        epochs = self.config.epochs or min(200, max(20, math.ceil(1500 / train.steps)))
         self.task.to(self.machine.device)
         self.model.to(self.machine.device)
-        optimizers = {
-            phase: self.optimizer(self.task.parameters_of(phase, self.model[1]), rate) for phase in self.task.phases
-        }
-        schedules = {
-            phase: build_schedule(self.config.schedule, optimizer, rate=rate, epochs=epochs, steps=train.steps)
-            for phase, optimizer in optimizers.items()
-        }
+        epochs, optimizers, schedules = self._movers(rate, train.steps)
+        penalties, limits = self.regularizers()
         return loop.Training(
             model=self.model,
             task=self.task,
@@ -169,22 +193,57 @@ class Plan:
             monitor=self.config.monitor,
             clip=self.config.clip,
             clip_value=self.config.clip_value,
+            penalties=penalties,
+            limits=limits,
         )
 
+    def _movers(self, rate: float, steps: int) -> tuple[int, dict[str, torch.optim.Optimizer], dict[str, Schedule]]:
+        """The number of epochs, and for each phase the optimizer and the schedule over them."""
+        epochs = self.config.epochs or min(200, max(20, math.ceil(1500 / steps)))
+        optimizers = {
+            phase: self.optimizer(self.task.parameters_of(phase, self.model[1]), rate) for phase in self.task.phases
+        }
+        schedules = {
+            phase: build_schedule(self.config.schedule, optimizer, rate=rate, epochs=epochs, steps=steps)
+            for phase, optimizer in optimizers.items()
+        }
+        return epochs, optimizers, schedules
+
     def _try_out(self) -> None:
-        """One small batch through the model: what does not fit is said before anything is trained."""
+        """Use each part once: what does not fit is said before anything is trained or written."""
+        for limit in self.regularizers()[1]:
+            limit(copy.deepcopy(self.model[1]))
         names = self.task.metrics().keys()
         if self.config.monitor not in ("loss", *names):
             raise UnknownNameError(f"metric of {self.task.name}", self.config.monitor, ("loss", *names))
+        self._try_network()
+        if not assembly.parameters(self.model[1]):
+            raise InputError(f"{self.call} has no parameters, so there is nothing to train; write another --model.")
+        steps = self.batches(self.data.train, seed=self.config.seed).steps
+        self._movers(self.config.fixed_rate or FALLBACK, steps)
+
+    def _try_network(self) -> None:
+        """One small batch through the network."""
         wanted = len(self.data.target.names)
+        sample = torch.stack([self.data.train[i][0] for i in range(min(2, len(self.data.train)))])
+        # Lazy modules get their shapes and their first numbers here; others are only looked at.
+        lazy = any(nn.parameter.is_lazy(p) for p in (*self.model.parameters(), *self.model.buffers()))
+        model = self.model[:2] if lazy else copy.deepcopy(self.model[:2])
         with torch.no_grad(), seeding.preserved():
-            sample = torch.stack([self.data.train[i][0] for i in range(min(2, len(self.data.train)))])
+            seeding.seed_all(self.config.seed, seeding.WEIGHTS)
             try:
-                shape = tuple(copy.deepcopy(self.model[:2]).eval()(sample).shape)
-            except RuntimeError as error:
-                raise InputError(f"{self.call} cannot take {self.data.inputs}: {error}") from error
-        if shape != (len(sample), wanted):
+                output = model.eval()(sample)
+            except Exception as error:  # a user's own network may raise anything
+                raise InputError(
+                    f"{self.call} cannot take {self.data.inputs}: {type(error).__name__}: {error}"
+                ) from error
+        came = list(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+        if came != [len(sample), wanted]:
             raise InputError(
-                f"{self.call} must give one output for each of the {self.data.target}, [b, {wanted}]; "
-                f"it gave {list(shape)} for {len(sample)} samples."
+                f"{self.call} must give a tensor with one output for each of the {self.data.target}, "
+                f"[{len(sample)}, {wanted}] for {len(sample)} samples; it gave {came}."
             )
+
+
+def _limit(asked: registry.Call, network: nn.Module) -> None:
+    registry.call(max_norm_, asked.options, asked.name, model=network)

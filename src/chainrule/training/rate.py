@@ -46,6 +46,7 @@ def range_test(
     make_optimizer: MakeOptimizer,
     machine: Machine,
     *,
+    seed: int = 0,
     clip: float | None = None,
 ) -> RateTest:
     """Find a learning rate; leaves no trace in the model, the optimizer, the sampler or any random generator.
@@ -56,11 +57,13 @@ def range_test(
         batches: Gives the training batches of a repeat, whole (not shared among processes).
         make_optimizer: Builds the run's optimizer from parameters and a rate.
         machine: Device and precision.
+        seed: Seed of what the network itself draws (dropout).
         clip: Largest norm of the gradient.
     """
     began = time.perf_counter()
     rates = np.geomspace(LOWEST, HIGHEST, STEPS).tolist()
     with seeding.preserved():
+        seeding.seed_all(seed, seeding.RATE)
         losses = [
             sweep(copy.deepcopy(model).to(machine.device), task, batches(repeat), make_optimizer, machine, rates, clip)
             for repeat in range(REPEATS)

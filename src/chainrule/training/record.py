@@ -13,8 +13,10 @@ The checkpoint says how long ``events.jsonl`` was when it was written; a resumed
 the events are those of the run that was never interrupted.
 """
 
+import contextlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -48,11 +50,20 @@ class Record:
         Raises:
             InputError: When the directory is not empty.
         """
-        self.check_new(self.directory)
         if self.writes:
-            for part in (self.directory, self.model, self.state.parent):
-                part.mkdir(parents=True, exist_ok=True)
+            self.check_new(self.directory)
+            self.make()
             storage.write_json(self.directory / "config.json", settings)
+
+    def make(self) -> None:
+        """Make the directory and those in it, as far as they are lacking."""
+        for part in (self.directory, self.model, self.state.parent):
+            part.mkdir(parents=True, exist_ok=True)
+
+    def discard(self) -> None:
+        """Remove a directory that :meth:`create` has just begun."""
+        if self.writes:
+            shutil.rmtree(self.directory, ignore_errors=True)
 
     @staticmethod
     def check_new(directory: Path) -> None:
@@ -62,24 +73,30 @@ class Record:
                 f"{directory} exists and is not overwritten; write another --out, or chainrule resume {directory}."
             )
 
+    def check(self) -> None:
+        """Raise an ``InputError`` unless this is the directory of a run."""
+        if not self.directory.is_dir():
+            raise InputError(f"There is no run in {self.directory}: no such directory.")
+        if not any((self.directory / part).exists() for part in ("config.json", "events.jsonl", "model")):
+            raise InputError(
+                f"{self.directory} holds no run: config.json is missing; write the directory that fit made."
+            )
+
     def settings(self) -> dict[str, Any]:
         """What :meth:`create` wrote.
 
         Raises:
             InputError: When this is no run, or its config.json is damaged.
         """
-        if not self.directory.is_dir():
-            raise InputError(f"There is no run in {self.directory}: no such directory.")
-        path = self.directory / "config.json"
-        if not path.exists():
-            raise InputError(
-                f"{self.directory} holds no run: config.json is missing; write the directory that fit made."
-            )
-        settings = storage.read_json(path)
-        if not isinstance(settings, dict) or not {"source", "config", "processes", "fingerprint"} <= settings.keys():
-            raise InputError(
-                f"{path} is damaged: its entries are missing; the model in {self.model} can still predict."
-            )
+        self.check()
+        path, rest = self.directory / "config.json", "training cannot go on without it; predict and report still work."
+        try:
+            settings = storage.read_json(path)
+        except InputError as error:
+            raise InputError(f"{str(error).rstrip('.')}; {rest}") from error
+        wanted = {"source", "call", "config", "processes", "fingerprint"}
+        if not isinstance(settings, dict) or not wanted <= settings.keys() or not isinstance(settings["config"], dict):
+            raise InputError(f"{path} is damaged: its entries are missing; {rest}")
         return settings
 
     def write(self, event: Event) -> None:
@@ -114,38 +131,69 @@ class Record:
         """The last checkpoint, or None before the first; events written after it are cut off.
 
         Raises:
-            InputError: When the checkpoint is damaged; the sentence says what is still usable.
+            InputError: When something that training needs is missing or damaged; the sentence says what is still
+                usable.
         """
+        path = self.directory / "events.jsonl"
         if not self.state.exists():
+            if any(isinstance(event, events.Step) for event in self.events(steps=True)):
+                raise InputError(f"{self.state} is missing, so training cannot go on; {self._usable}.")
             if self.writes:
-                (self.directory / "events.jsonl").unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
             return None
         try:
             state: dict[str, Any] = storage.read_tree(self.state)
-            length = state.pop("events")
-        except (InputError, KeyError) as error:
+            length, best = state.pop("events"), state["best"]
+        except (InputError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
-                f"{error} Training cannot go on from there; the best weights in {self.model} can still predict."
+                f"{str(error).rstrip('.')}; training cannot go on from there, but {self._usable}."
             ) from error
-        path = self.directory / "events.jsonl"
-        if self.writes:
-            if not path.exists() or path.stat().st_size < length:
+        if best is not None:
+            try:
+                storage.read_tree(self.model / "weights.safetensors")
+            except InputError as error:
                 raise InputError(
-                    f"{path} is damaged: it is shorter than the checkpoint says; the best weights in {self.model} can "
-                    "still predict."
-                )
+                    f"{str(error).rstrip('.')}; these were the best weights so far, so training cannot go on; start "
+                    "again with chainrule fit."
+                ) from error
+        if self.writes:
+            if not path.is_file() or path.stat().st_size < length:
+                raise InputError(f"{path} is damaged: it is shorter than the checkpoint says; {self._usable}.")
             os.truncate(path, length)
+            for _ in self.events(steps=True):
+                pass  # a damaged line is found now, not after the training
         return state
+
+    def check_whole(self) -> None:
+        """Raise an ``InputError`` unless all events are there that the checkpoint knows of, and at least one."""
+        path = self.directory / "events.jsonl"
+        length = 1
+        if self.state.is_file():
+            with contextlib.suppress(InputError, KeyError, TypeError):
+                length = max(length, storage.read_tree(self.state)["events"])
+        if not path.exists() or path.stat().st_size < length:
+            raise InputError(f"{path} is missing or incomplete, so it is not reported on; {self._usable}.")
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its end."""
+        return any(isinstance(event, events.Evaluated) for event in self.events())
+
+    @property
+    def _usable(self) -> str:
+        return f"the best weights in {self.model} can still predict"
 
     def events(self, *, steps: bool = False) -> Iterator[Event]:
         """The recorded events; those of single steps only when asked for.
 
         Raises:
-            InputError: When a line is damaged.
+            InputError: When the file or a line is damaged.
         """
         path = self.directory / "events.jsonl"
         if not path.exists():
             return
+        if not path.is_file():
+            raise InputError(f"{path} is no file; {self._usable}.")
         with path.open(encoding="utf-8", errors="replace") as file:
             for number, line in enumerate(file, start=1):
                 if not steps and line.startswith('{"event": "Step"'):
@@ -155,6 +203,4 @@ class Record:
                 try:
                     yield events.from_json(json.loads(line))
                 except (ValueError, KeyError, TypeError) as error:
-                    raise InputError(
-                        f"{path} is damaged in line {number}; the model in {self.model} can still predict."
-                    ) from error
+                    raise InputError(f"{path} is damaged in line {number}; {self._usable}.") from error

@@ -80,7 +80,8 @@ def infer(
     for reason, names in left_out.items():
         notes.append(f"Left out {listing(names)}: {reason}.")
     if not columns:
-        raise InputError(f"No column is left to learn from. {' '.join(notes) or 'The table has the target only.'}")
+        why = " ".join(notes) or "The table has the target only."
+        raise InputError(f"No column is left to learn from. {why} Bring a column that tells something of the target.")
     return Vector(tuple(columns), missing), tuple(notes)
 
 
@@ -187,8 +188,8 @@ def _encoded(cells: pd.Series, column: Column, missing: tuple[str, ...]) -> NDAr
         first = cells[wrong].iloc[0]
         raise InputError(
             f"Column {column.name!r} wants {_WANTED[column.kind]}, but holds {str(first)!r} or the like in "
-            f"{row_numbers(wrong, cells.index)}; correct it, or write --missing {str(first)!r} if it means that the "
-            "value is missing."
+            f"{row_numbers(wrong, cells.index)}; correct it, or leave the cell empty where the value is "
+            "missing."
         )
     return values
 

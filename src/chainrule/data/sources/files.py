@@ -6,6 +6,7 @@ that a chunk is read exactly as the whole file is.
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ _TEXT = (".csv", ".tsv", ".tab", ".txt")
 _PARQUET = (".parquet", ".pq")
 SUFFIXES = _TEXT + _PARQUET
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_OTHER_DELIMITER = re.compile(r"\s+|[:~^#&]")
 # Rows longer than a block cannot be read; tables with thousands of columns stay far below this.
 _BLOCK = 16 * 2**20
 _SAMPLE = 64 * 2**10
@@ -135,8 +137,8 @@ def _layout(path: Path) -> tuple[str, list[str]]:
     records = {delimiter: _records(text, delimiter) for delimiter in candidates}
     delimiter = max(candidates, key=lambda candidate: _fit(records[candidate]))
     header, *body = records[delimiter]
-    words = header[0].split()
-    if len(header) == 1 and len(words) > 1 and body and len(body[0][0].split()) == len(words):
+    words = _OTHER_DELIMITER.split(header[0].strip())
+    if len(header) == 1 and len(words) > 1 and body and len(_OTHER_DELIMITER.split(body[0][0].strip())) == len(words):
         raise InputError(
             f"No character that separates the columns of {str(path)!r} was found: its header is the one column "
             f"{header[0]!r}; separate columns by one of {', '.join(_DELIMITERS.values())}."

@@ -58,10 +58,14 @@ def check_members(target: Target, targets: Tensor, what: str = "row") -> None:
     if single:
         place = int(torch.nonzero(targets == single[0])[0]) + 1
         more = f" (and {len(single) - 1} more classes likewise)" if len(single) > 1 else ""
-        real = ", or write --kind real if the target is a number" if _all_numbers(target.names) else ""
+        last = (
+            "remove it, or write --kind real if the target is a number"
+            if _all_numbers(target.names)
+            else "or remove it"
+        )
         raise InputError(
             f"Class {target.names[single[0]]!r} has one member only, {what} {place}{more}, so it cannot be both "
-            f"learned and tested; add members, merge it with another class, remove it{real}."
+            f"learned and tested; add members, merge it with another class, {last}."
         )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from chainrule.doctor.examine import find, find_all
 from chainrule.doctor.finding import Finding
 from chainrule.registry import register
-from chainrule.training.events import Built, Epoch, Evaluated, Event, Finished, InitialLoss, RateTest
+from chainrule.training.events import Epoch, Evaluated, Event, Finished, InitialLoss, Loaded, RateTest
 
 
 @register("check", "initial-loss", family="before training")
@@ -103,8 +103,8 @@ def better_than_constant(events: Sequence[Event]) -> Finding | None:
 @register("check", "overfitting", family="after training")
 def overfitting(events: Sequence[Event]) -> Finding | None:
     """The validation loss does not turn up while the training loss goes on falling."""
-    epochs, finished, built = find_all(events, Epoch), find(events, Finished), find(events, Built)
-    if finished is None or built is None or len(epochs) < 5:
+    epochs, finished = find_all(events, Epoch), find(events, Finished)
+    if finished is None or len(epochs) < 5:
         return None
     best, last = min(epochs, key=lambda e: e.valid["loss"]), epochs[-1]
     rise = last.valid["loss"] / max(best.valid["loss"], 1e-12)
@@ -112,7 +112,8 @@ def overfitting(events: Sequence[Event]) -> Finding | None:
     if rise < 1.1 or last.train["loss"] > best.train["loss"]:
         sentence = f"No overfitting: valid loss {last.valid['loss']:.3f} at the end, {best.valid['loss']:.3f} at best."
         return Finding(check="overfitting", status="PASS", sentence=sentence, evidence=evidence)
-    images = built.config["augment"] != "none" and "image" in str(built.preparation)
+    loaded = find(events, Loaded)
+    images = loaded is not None and loaded.inputs["kind"] == "image"
     return Finding(
         check="overfitting",
         status="WARN",
@@ -122,7 +123,7 @@ def overfitting(events: Sequence[Event]) -> Finding | None:
         cause="The model has more freedom than the data can fill.",
         remedy="Try stronger augmentation, as in --augment 'crop, rotate, cutout'."
         if images
-        else "Try a smaller model, as in --model 'mlp(width=32, dropout=0.2)', or --weight-decay 0.1.",
+        else "Try --weight-decay 0.1, or a smaller model.",
     )
 
 

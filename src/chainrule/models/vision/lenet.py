@@ -10,6 +10,7 @@ trainable subsampling, ReLU the scaled tanh, and a linear layer with softmax the
 from torch import nn
 
 from chainrule.errors import InputError
+from chainrule.nn import activation as build_activation
 from chainrule.registry import register
 from chainrule.shapes import Float, Tensor
 
@@ -39,12 +40,15 @@ class LeNet5(nn.Module):
         classes: Outputs, ``k``.
         size: Height and width of the image in pixels, or one number for both; at least 12. The paper's 32 is a 28
             padded by 2, and so is every size here.
+        activation: Any activation by name, of torch or ours; one for each layer.
 
     Raises:
         InputError: When the image is so small that a map vanishes.
     """
 
-    def __init__(self, channels: int = 1, classes: int = 10, size: int | tuple[int, int] = 28) -> None:
+    def __init__(
+        self, channels: int = 1, classes: int = 10, size: int | tuple[int, int] = 28, *, activation: str = "relu"
+    ) -> None:
         super().__init__()
         height, width = (size, size) if isinstance(size, int) else size
         if min(height, width) < 12:
@@ -56,14 +60,14 @@ class LeNet5(nn.Module):
         self.conv1 = nn.Conv2d(channels, 6, kernel_size=5, padding=2)
         self.conv2 = nn.Conv2d(6, 16, kernel_size=5)
         self.pool = nn.MaxPool2d(2)
-        self.act = nn.ReLU()
+        self.acts = nn.ModuleList(build_activation(activation, channels=c) for c in (6, 16, 120, 84))
         self.fc1 = nn.Linear(maps, 120)
         self.fc2 = nn.Linear(120, 84)
         self.fc3 = nn.Linear(84, classes)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
-        x = self.pool(self.act(self.conv1(x)))  # b 6 h/2 w/2
-        x = self.pool(self.act(self.conv2(x)))  # b 16 (h/2-4)/2 (w/2-4)/2
-        x = self.act(self.fc1(x.flatten(1)))
-        x = self.act(self.fc2(x))
+        x = self.pool(self.acts[0](self.conv1(x)))  # b 6 h/2 w/2
+        x = self.pool(self.acts[1](self.conv2(x)))  # b 16 (h/2-4)/2 (w/2-4)/2
+        x = self.acts[2](self.fc1(x.flatten(1)))
+        x = self.acts[3](self.fc2(x))
         return self.fc3(x)
