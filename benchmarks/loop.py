@@ -2,8 +2,8 @@
 
     python benchmarks/loop.py
 
-The same LeNet-5, preparation, batches of 64 and AdamW in all three, in turn in one process, several rounds; the median of
-the rounds' ratios is what counts. The hand-written loop is the shortest one: no norm, no metrics, no events. To reach:
+The same LeNet-5, preparation, batches of 64 and AdamW in all three, in turn in one process, several rounds; the median
+of the rounds' ratios is what counts. The hand-written loop is the shortest one: no norm, no metrics, no events. To reach:
 at most 1.05 times its time.
 """
 

@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from chainrule import catalogue, registry
+from chainrule.metrics import MEANINGS
 from chainrule.registry import Entry
 
 ROOT = Path(__file__).parents[1]
@@ -34,6 +35,7 @@ def pages() -> dict[str, str]:
     return {
         "docs/catalogue.md": catalogue_page(),
         "docs/concepts.md": concepts_page(),
+        "docs/metrics.md": metrics_page(),
         "src/chainrule/catalogue.json": catalogue.render(),
     }
 
@@ -78,6 +80,23 @@ def call(entry: Entry) -> str:
         p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters if p.kind is p.KEYWORD_ONLY
     ]
     return f"`{entry.name}({', '.join(options)})`" if options else f"`{entry.name}`"
+
+
+def metrics_page() -> str:
+    """What each metric says, in one sentence."""
+    lines = [
+        "# Metrics",
+        "",
+        NOTE,
+        "",
+        'Every metric of torchmetrics is at hand by name, `chainrule.metrics.metric("multiclass-f1-score", num_classes=3)`;',
+        "`chainrule.metrics.explain(name)` gives its sentence. Those that are ours stand in the [catalogue](catalogue.md).",
+        "",
+        "| metric | what it says |",
+        "| --- | --- |",
+        *(f"| `{name}` | {sentence} |" for name, sentence in sorted(MEANINGS.items())),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def concepts_page() -> str:

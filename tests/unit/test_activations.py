@@ -25,9 +25,9 @@ from chainrule.nn.activations import (
     SReLU,
     Symmetric,
     activation,
-    maxout,
     piecewise,
 )
+from chainrule.nn.activations.maxout import maxout
 
 MELU = {
     2: [(2, 2)],

@@ -37,7 +37,7 @@ def carry_out(job: "Job", *, quiet: bool, json: bool) -> None:
     try:
         with stop.on_signal() as signals:
             stopped = _iterate(job, display, signals)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # rich makes the second of the first
         typer.echo(f"Stopped, because nobody reads the output; nothing is lost. Go on with: {go_on}", err=True)
         raise
     except OSError as error:

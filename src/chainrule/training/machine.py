@@ -24,10 +24,13 @@ class Machine:
 
     def __init__(self, *, precision: str = "fp32", device: str = "auto") -> None:
         from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
 
         # Said outright: accelerate joins the processes of torchrun on a CPU only then. Apple's MPS is no choice, for
         # want of float64, which the preparation of tables needs to keep dates and time stamps apart.
         cpu = device == "cpu" or not torch.cuda.is_available()
+        # accelerate keeps the choices of the first run of a program; each of ours makes its own.
+        AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
         self.accelerator: Any = Accelerator(mixed_precision="no" if precision == "fp32" else precision, cpu=cpu)
         self.device: torch.device = torch.device("cpu") if cpu else self.accelerator.device
         self.processes: int = self.accelerator.num_processes

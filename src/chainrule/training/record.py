@@ -157,8 +157,8 @@ class Record:
                     "again with chainrule fit."
                 ) from error
         if self.writes:
-            if not path.is_file() or path.stat().st_size < length:
-                raise InputError(f"{path} is damaged: it is shorter than the checkpoint says; {self._usable}.")
+            if not self._holds(length):
+                raise InputError(f"{path} is damaged: it is not what the checkpoint says; {self._usable}.")
             os.truncate(path, length)
             for _ in self.events(steps=True):
                 pass  # a damaged line is found now, not after the training
@@ -166,13 +166,22 @@ class Record:
 
     def check_whole(self) -> None:
         """Raise an ``InputError`` unless all events are there that the checkpoint knows of, and at least one."""
-        path = self.directory / "events.jsonl"
-        length = 1
+        length = 0
         if self.state.is_file():
             with contextlib.suppress(InputError, KeyError, TypeError):
-                length = max(length, storage.read_tree(self.state)["events"])
-        if not path.exists() or path.stat().st_size < length:
+                length = storage.read_tree(self.state)["events"]
+        if not self._holds(length) or next(self.events(steps=True), None) is None:
+            path = self.directory / "events.jsonl"
             raise InputError(f"{path} is missing or incomplete, so it is not reported on; {self._usable}.")
+
+    def _holds(self, length: int) -> bool:
+        """Whether the file of events is at least that long, with the end of a line there."""
+        path = self.directory / "events.jsonl"
+        if not path.is_file() or path.stat().st_size < length:
+            return False
+        with path.open("rb") as file:
+            file.seek(max(length - 1, 0))
+            return length == 0 or file.read(1) == b"\n"
 
     @property
     def finished(self) -> bool:

@@ -1,4 +1,7 @@
-"""Activations: those that torch lacks, and all of them by name."""
+"""Activations: those that torch lacks, and all of them by name.
+
+The pure functions stand beside the modules, in the files of this package.
+"""
 
 from collections.abc import Callable
 
@@ -6,24 +9,12 @@ from torch import nn
 
 from chainrule import registry
 from chainrule.errors import InputError, UnknownNameError
-from chainrule.nn.activations.aplu import APLU, aplu
+from chainrule.nn.activations.aplu import APLU
 from chainrule.nn.activations.combined import Average, Symmetric
-from chainrule.nn.activations.hats import FlexibleMeLU, GaLU, MeLU, hats
-from chainrule.nn.activations.maxout import Maxout, maxout
-from chainrule.nn.activations.piecewise import piecewise_linear
-from chainrule.nn.activations.smooth import (
-    PDELU,
-    SRS,
-    LearnableMish,
-    LearnableSwish,
-    SoftLearnable,
-    mish,
-    pdelu,
-    soft_learnable,
-    srs,
-    swish,
-)
-from chainrule.nn.activations.srelu import SReLU, srelu
+from chainrule.nn.activations.hats import FlexibleMeLU, GaLU, MeLU
+from chainrule.nn.activations.maxout import Maxout
+from chainrule.nn.activations.smooth import PDELU, SRS, LearnableMish, LearnableSwish, SoftLearnable
+from chainrule.nn.activations.srelu import SReLU
 
 __all__ = [
     "APLU",
@@ -41,16 +32,6 @@ __all__ = [
     "SoftLearnable",
     "Symmetric",
     "activation",
-    "aplu",
-    "hats",
-    "maxout",
-    "mish",
-    "pdelu",
-    "piecewise_linear",
-    "soft_learnable",
-    "srelu",
-    "srs",
-    "swish",
 ]
 
 # Attention stands among torch's activations, but is none.

@@ -1,4 +1,6 @@
-"""S-shaped ReLU (Jin, Xu, Feng, Wei, Xiong and Yan 2016, Deep learning with S-shaped rectified linear units).
+"""S-shaped ReLU.
+
+Jin, Xu, Feng, Wei, Xiong and Yan 2016, Deep learning with S-shaped rectified linear activation units:
 
 ``t_l + a_l (x - t_l)`` for ``x <= t_l``, ``x`` in between, ``t_r + a_r (x - t_r)`` for ``x >= t_r``; all four are
 learned, channel by channel.
