@@ -2,9 +2,9 @@
 
     python benchmarks/loop.py
 
-The same LeNet-5, preparation, batches of 64 and AdamW in all three, in turn in one process, several rounds; the median
-of the rounds' ratios is what counts. The hand-written loop is the shortest one: no norm, no metrics, no events. To reach:
-at most 1.05 times its time.
+The same LeNet-5, preparation, batches of 64 and AdamW in all three, in turn in one process, several rounds; what counts
+is the median of the rounds' ratios. The hand-written loop is the shortest one: no norm, no metrics, no events. To
+reach: at most 1.05 times its time.
 """
 
 import copy
