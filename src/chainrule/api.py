@@ -200,7 +200,13 @@ def write_report(directory: str | Path) -> Path:
     record = Record(Path(directory))
     record.check()
     record.check_whole()
-    conclude(record)
+    try:
+        conclude(record)
+    except (AttributeError, IndexError, KeyError, TypeError, ZeroDivisionError) as error:
+        raise InputError(
+            f"The events in {record.directory / 'events.jsonl'} do not go together ({type(error).__name__}: {error}); "
+            "the file is damaged, or chainrule has an error."
+        ) from error
     return record.directory / "report.html"
 
 

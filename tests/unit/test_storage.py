@@ -57,3 +57,13 @@ def test_streams_do_not_overwrite(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="exists already"):
         storage.write_stream(path, lambda file: file.write("b\n"))
     assert path.read_text() == "a\n"
+
+
+def test_a_flipped_bit_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    storage.write_tree(path, {"a": torch.ones(2)})
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="its checksum is another"):
+        storage.read_tree(path)

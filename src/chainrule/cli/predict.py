@@ -9,7 +9,7 @@ from chainrule.cli.options import Directory
 
 def command(
     directory: Directory,
-    source: Annotated[str, typer.Argument(metavar="FILE_OR_FOLDER", help="A table, an image, or a folder of images.")],
+    source: Annotated[str, typer.Argument(metavar="DATA", help="A table, an image, or a folder of images.")],
     out: Annotated[
         str | None, typer.Option(help="New file that ends in .csv, .json or .jsonl. Default: CSV to stdout.")
     ] = None,

@@ -97,33 +97,24 @@ class Batches:
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[list[Batch]]:
         """The steps of an epoch from step ``start`` on: for each, the pieces that this process takes."""
-        parts = self.world * self.pieces
-        mine = slice(self.rank * self.pieces, (self.rank + 1) * self.pieces)
-        chunks = self.order(epoch).tensor_split(self.steps)
-        steps = [chunk.tensor_split(parts)[mine] for chunk in chunks]
+        chunks = self.order(epoch).tensor_split(self.steps)[start:]
         # A process without a share of an evaluation batch gets no piece for it.
-        wanted = [piece for pieces in steps[start:] for piece in pieces if len(piece)]
-        fetched = self._fetch(wanted, epoch)
-        for step in range(start, self.steps):
-            total = len(chunks[step])
-            draws = self._draws(total, epoch, step)
-            batch = []
-            for piece, u in zip(steps[step], draws, strict=True):
-                if len(piece):
-                    inputs, targets = next(fetched)
-                    if self.augment is not None:
-                        inputs, targets = self.augment(inputs, targets, u.to(self.device))
-                    batch.append(Batch(inputs, targets, piece, total))
-            yield batch
+        steps = [[piece for piece in self._share(chunk) if len(piece)] for chunk in chunks]
+        fetched = self._fetch([piece for pieces in steps for piece in pieces], epoch)
+        for step, (chunk, pieces) in enumerate(zip(chunks, steps, strict=True), start=start):
+            batch = [Batch(*next(fetched), piece, len(chunk)) for piece in pieces]
+            yield batch if self.augment is None else self._augmented(batch, self.augment, epoch, step)
 
-    def _draws(self, total: int, epoch: int, step: int) -> tuple[Tensor, ...]:
-        """The uniform numbers of this process's pieces, cut from those of the whole step."""
-        parts = self.world * self.pieces
-        if self.augment is None or self.seed is None:
-            drawn = torch.empty(total, 0)
-        else:
-            drawn = self.augment.draw(total, seed=self.seed, epoch=epoch, step=step)
-        return drawn.tensor_split(parts)[self.rank * self.pieces : (self.rank + 1) * self.pieces]
+    def _share(self, whole: Tensor) -> tuple[Tensor, ...]:
+        """The pieces of this process, cut from what is as long as a step."""
+        mine = slice(self.rank * self.pieces, (self.rank + 1) * self.pieces)
+        return whole.tensor_split(self.world * self.pieces)[mine]
+
+    def _augmented(self, batch: list[Batch], augment: Augmentation, epoch: int, step: int) -> list[Batch]:
+        """The pieces after augmentation, with their share of the numbers that are drawn for the whole step."""
+        draws = self._share(augment.draw(batch[0].total, seed=self.seed or 0, epoch=epoch, step=step))
+        changed = (augment(b.inputs, b.targets, u.to(self.device)) for b, u in zip(batch, draws, strict=True))
+        return [Batch(*pair, b.index, b.total) for pair, b in zip(changed, batch, strict=True)]
 
 
 class _InMemory:

@@ -49,6 +49,10 @@ def build_optimizer(
             "newton cannot be used here: it differentiates the loss twice and needs the same loss at each call, "
             "not batches; write 'lbfgs', or use chainrule.optim.Newton in a loop of your own."
         )
+    if "lr" in call.options:
+        raise InputError(
+            f"The rate of {call.name} is set by --rate, not by its option lr; write --rate {call.options['lr']}."
+        )
     check_rate(rate)
     fixed = {"params": list(parameters), "lr": rate}
     if weight_decay is not None:

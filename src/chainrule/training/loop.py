@@ -108,7 +108,7 @@ def train(t: Training) -> Iterator[Step | Epoch]:
         NotFiniteError: When a loss or a gradient is not finite; the weights have not moved.
     """
     while t.epoch <= t.epochs:
-        began, before = time.perf_counter(), t.seconds[0]
+        began, before, rate = time.perf_counter(), t.seconds[0], t.rate
         t.model.train()
         for pieces in t.train.epoch(t.epoch, start=t.step):
             t.step += 1
@@ -131,7 +131,7 @@ def train(t: Training) -> Iterator[Step | Epoch]:
                 )
             t.seconds = (before + time.perf_counter() - began, t.seconds[1])
             yield from steps
-        yield close(t, began - before)
+        yield close(t, began - before, rate)
 
 
 def descend(t: Training, phase: str, pieces: list[Batch]) -> tuple[float, float]:
@@ -141,7 +141,7 @@ def descend(t: Training, phase: str, pieces: list[Batch]) -> tuple[float, float]
 
     def loss_and_gradient() -> Tensor:
         optimizer.zero_grad()
-        total = torch.zeros((), device=t.machine.device)
+        shares = []
         for number, piece in enumerate(pieces, start=1):
             # Only the last piece makes the processes exchange their gradients.
             with t.machine.alone(t.model) if number < len(pieces) else contextlib.nullcontext():
@@ -151,11 +151,11 @@ def descend(t: Training, phase: str, pieces: list[Batch]) -> tuple[float, float]
                 objective = share * t.machine.processes
                 for penalty in t.penalties if number == len(pieces) else ():
                     objective = objective + penalty(t.model[1])
-                t.machine.backward(objective)
-            total += share.detach()
+                objective.backward()
+            shares.append(share.detach())
             if not first:
                 t.meter.update(output)
-        norm = clipped(t, phase)
+        total, norm = sum(shares[1:], start=shares[0]), clipped(t, phase)
         loss, size = t.machine.total(total).item(), norm.item()
         if not (math.isfinite(loss) and math.isfinite(size)):
             raise blame.not_finite(t, phase, pieces, loss)
@@ -179,13 +179,12 @@ def clipped(t: Training, phase: str) -> Tensor:
     return norm
 
 
-def close(t: Training, began: float) -> Epoch:
-    """End the epoch: training metrics, validation, schedules, the best so far."""
+def close(t: Training, began: float, rate: float) -> Epoch:
+    """End the epoch, whose last step had this rate: training metrics, validation, schedules, the best so far."""
     trained = t.meter.compute()
     valid = evaluate(t, t.valid)
     value = valid[t.monitor]
     best = t.task.improves(t.monitor, value, t.best[0] if t.best else None)
-    rates = [optimizer.param_groups[0]["lr"] for optimizer in t.optimizers.values()]
     for schedule in t.schedules.values():
         schedule.after_epoch(-value if t.monitor in t.task.rising else value)
     seconds = time.perf_counter() - began
@@ -195,7 +194,7 @@ def close(t: Training, began: float) -> Epoch:
         train=trained,
         valid=valid,
         best=best,
-        rate=rates[0],
+        rate=rate,
         seconds=seconds,
         memory=t.machine.memory(),
     )

@@ -65,10 +65,6 @@ class Machine:
         context: AbstractContextManager[Any] = self.accelerator.autocast()
         return context
 
-    def backward(self, loss: Tensor) -> None:
-        """Add the gradient of ``loss`` to the parameters."""
-        self.accelerator.backward(loss)
-
     def alone(self, model: nn.Sequential) -> AbstractContextManager[Any]:
         """Context in which a backward pass does not exchange gradients."""
         if self.processes == 1:

@@ -8,7 +8,7 @@ import torch
 from chainrule.tasks import AbstractTask, StepOutput
 
 # Metrics are updated with this many batches at once: an update costs as much as a small network's whole step.
-TOGETHER = 32
+TOGETHER = 128
 
 
 class Meter:
