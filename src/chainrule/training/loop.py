@@ -45,6 +45,7 @@ class Training:
         limits: Functions that put the network's weights back in bounds after each step.
         epoch: Epoch in progress, counted from 1.
         step: Steps done in it.
+        last_rate: Rate of the last step.
         best: Best value of the monitored metric so far, and its epoch.
         seconds: Time spent in the epoch in progress, and in all before it.
     """
@@ -65,6 +66,7 @@ class Training:
     limits: Sequence[Callable[[nn.Module], None]] = ()
     epoch: int = 1
     step: int = 0
+    last_rate: float = 0.0
     best: tuple[float, int] | None = None
     seconds: tuple[float, float] = (0.0, 0.0)
     meter: Meter = field(init=False)
@@ -82,7 +84,7 @@ class Training:
             "optimizers": {phase: optimizer.state_dict() for phase, optimizer in self.optimizers.items()},
             "schedules": {phase: schedule.state_dict() for phase, schedule in self.schedules.items()},
             "rate": self.rate,
-            "position": [self.epoch, self.step],
+            "position": [self.epoch, self.step, self.last_rate],
             "best": self.best,
             "seconds": self.seconds,
         }
@@ -93,7 +95,7 @@ class Training:
         for phase, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][phase])
             self.schedules[phase].load_state_dict(state["schedules"][phase])
-        self.epoch, self.step = state["position"]
+        self.epoch, self.step, self.last_rate = state["position"]
         self.best = tuple(state["best"]) if state["best"] else None
         self.seconds = tuple(state["seconds"])
 
@@ -108,13 +110,13 @@ def train(t: Training) -> Iterator[Step | Epoch]:
         NotFiniteError: When a loss or a gradient is not finite; the weights have not moved.
     """
     while t.epoch <= t.epochs:
-        began, before, rate = time.perf_counter(), t.seconds[0], t.rate
+        began, before = time.perf_counter(), t.seconds[0]
         t.model.train()
         for pieces in t.train.epoch(t.epoch, start=t.step):
             t.step += 1
             steps = []
             for phase in t.task.phases:
-                rate = t.optimizers[phase].param_groups[0]["lr"]
+                t.last_rate = t.optimizers[phase].param_groups[0]["lr"]
                 loss, norm = descend(t, phase, pieces)
                 t.schedules[phase].after_batch()
                 steps.append(
@@ -124,14 +126,14 @@ def train(t: Training) -> Iterator[Step | Epoch]:
                         steps=t.train.steps,
                         phase=phase,
                         loss=loss,
-                        rate=rate,
+                        rate=t.last_rate,
                         norm=norm,
                         samples=pieces[0].total,
                     )
                 )
             t.seconds = (before + time.perf_counter() - began, t.seconds[1])
             yield from steps
-        yield close(t, began - before, rate)
+        yield close(t, began - before)
 
 
 def descend(t: Training, phase: str, pieces: list[Batch]) -> tuple[float, float]:
@@ -179,8 +181,8 @@ def clipped(t: Training, phase: str) -> Tensor:
     return norm
 
 
-def close(t: Training, began: float, rate: float) -> Epoch:
-    """End the epoch, whose last step had this rate: training metrics, validation, schedules, the best so far."""
+def close(t: Training, began: float) -> Epoch:
+    """End the epoch: training metrics, validation, schedules, the best so far."""
     trained = t.meter.compute()
     valid = evaluate(t, t.valid)
     value = valid[t.monitor]
@@ -194,7 +196,7 @@ def close(t: Training, began: float, rate: float) -> Epoch:
         train=trained,
         valid=valid,
         best=best,
-        rate=rate,
+        rate=t.last_rate,
         seconds=seconds,
         memory=t.machine.memory(),
     )
