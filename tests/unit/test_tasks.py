@@ -161,6 +161,8 @@ def test_options_that_mean_nothing_for_a_target_are_refused() -> None:
         for_target(*two, loss="l1")
     with pytest.raises(InputError, match="belong to cross-entropy, but loss='hinge' was given"):
         for_target(*two, loss="hinge", balance=True)
+    with pytest.raises(InputError, match="are --label-smoothing and --balance"):
+        for_target(*two, loss="cross-entropy(label_smoothing=0.3)")
     with pytest.raises(InputError, match="has only its own"):
         for_target(Labels(("a", "b")), torch.eye(2), loss="focal")
 

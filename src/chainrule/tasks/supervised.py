@@ -193,7 +193,7 @@ class Regression(AbstractTask):
 
     def constant(self, targets: Tensor) -> Tensor:
         standardised = self.units.inverse(targets)
-        # Of a Huber loss it lies between the two, nearer to the median.
+        # Of a Huber loss the best lies between the two; the median is close to it.
         return standardised.mean(dim=0) if isinstance(self.loss, nn.MSELoss) else standardised.median(dim=0).values
 
 
@@ -245,7 +245,9 @@ def _refuse_idle_options(target: Target, *, loss: str | None, label_smoothing: f
                 )
     if loss is None:
         return
-    name = registry.parse(loss).name
+    name, options = registry.parse(loss).name, registry.parse(loss).options
+    if name == "cross-entropy" and options:
+        raise InputError(f"loss={loss!r} has options; those of cross-entropy are --label-smoothing and --balance.")
     ours = [row for row, entry in registry.entries("loss").items() if target.kind in entry.targets]
     if name not in (known := [*TORCH_LOSSES[target.kind], *ours]):
         if not known:
