@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt
 
-.PHONY: run test test-all format docs clean help
+.PHONY: run test test-all format docs peers clean help
 .DEFAULT_GOAL := help
 
 run: .venv/ready  ## train a first model: `chainrule fit digits`
@@ -27,8 +27,11 @@ docs: .venv/ready-dev  ## write the generated pages of docs/ again
 	$(BIN)/python docs/generate.py
 	$(BIN)/python docs/draw_schedules.py
 
+peers: .venv/ready-dev  ## torchvision and timm, for the tests that compare with them
+	$(PIP) --no-deps --upgrade --target .peers torchvision timm
+
 clean:  ## remove .venv and all caches
-	rm -rf .venv build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .peers build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:

@@ -18,7 +18,7 @@ from torch import nn
 from torch.optim import Adam, Optimizer
 
 from chainrule.models.mlp import MLP
-from chainrule.models.vision.resnet_cifar import resnet20
+from chainrule.models.vision.resnet_cifar import ResNetCifar
 from chainrule.optim import DiffGrad
 from chainrule.optim.diffgrad_variants import dgrad
 
@@ -79,7 +79,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
     device = torch.device(given.device)
-    measure("ResNet-20", lambda: resnet20(channels=3, classes=10), device, given.rounds, given.steps)
+    measure("ResNet-20", lambda: ResNetCifar(channels=3, classes=10), device, given.rounds, given.steps)
     wide = {"features": 2048, "outputs": 2048, "width": 2048, "depth": 1}
     measure("wide layers", lambda: MLP(**wide), device, given.rounds, max(given.steps // 10, 1))
 

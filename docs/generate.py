@@ -29,6 +29,22 @@ TITLES = {
     "check": "Checks",
 }
 
+#: Checks of the contract suite that say under what a model runs, and their short names.
+CONTRACTS = {
+    "compiles_whole": "C",
+    "exports_with_any_batch": "E",
+    "takes_channels_last": "L",
+    "trains_in_mixed_precision": "B",
+    "is_built_without_memory": "M",
+}
+MODELS = [
+    "*Parameters* are those of the constructor's defaults, for the source's input. Each network was tried in a small",
+    "version with the same blocks (`tests/contracts/test_models.py`): **C** `torch.compile(fullgraph=True)`, forward",
+    "and backward; **E** `torch.export` with any batch; **L** `channels_last`; **B** bfloat16 under autocast; **M**",
+    "built on the `meta` device. Where a peer stands, tensors have the peer's names, so that its weights load",
+    "strictly, and outputs agree. Networks that agree with torchvision have public weights: `--weights imagenet`.",
+]
+
 
 def pages() -> dict[str, str]:
     """The generated files, by their path in the repository."""
@@ -54,6 +70,8 @@ def catalogue_page() -> str:
         rows = registry.entries(kind).values()
         if rows:
             lines += ["", f"## {TITLES[kind]}"]
+        if kind == "model":
+            lines += ["", *MODELS]
         families = sorted(rows, key=lambda entry: (entry.family, entry.name))
         for family, members in groupby(families, key=lambda entry: entry.family):
             lines += ["", f"### {family}", "", *table(kind, list(members))]
@@ -63,9 +81,20 @@ def catalogue_page() -> str:
 def table(kind: str, entries: list[Entry]) -> list[str]:
     """The rows of one family."""
     if kind == "model":
-        head = ["call", "what it is", "takes", "learns", "source", "where"]
+        head = ["call", "what it is", "takes", "learns", "parameters", "passes", "agrees with", "source", "where"]
         rows = [
-            [call(e), e.summary, ", ".join(e.inputs), ", ".join(e.targets), e.paper, f"`{e.where}`"] for e in entries
+            [
+                call(e),
+                e.summary,
+                ", ".join(e.inputs),
+                ", ".join(e.targets),
+                f"{e.parameters:,} at {'x'.join(map(str, e.shape))}" if e.parameters else "",
+                passes(e),
+                f"`{e.peer}`" if e.peer else "",
+                e.paper,
+                f"`{e.where}`",
+            ]
+            for e in entries
         ]
     else:
         head = ["call", "what it does", "source", "where"]
@@ -73,13 +102,26 @@ def table(kind: str, entries: list[Entry]) -> list[str]:
     return markdown(head, rows)
 
 
+def passes(entry: Entry) -> str:
+    """The contracts of ``CONTRACTS`` that a model keeps, by their short names."""
+    return " ".join(short for check, short in CONTRACTS.items() if check not in entry.exceptions)
+
+
 def call(entry: Entry) -> str:
     """The part's name with its options and their defaults."""
     parameters = inspect.signature(entry.build).parameters.values()
     options = [
-        p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters if p.kind is p.KEYWORD_ONLY
+        p.name if p.default is p.empty else f"{p.name}={written(p.default)}"
+        for p in parameters
+        if p.kind is p.KEYWORD_ONLY and p.name not in entry.preset
     ]
     return f"`{entry.name}({', '.join(options)})`" if options else f"`{entry.name}`"
+
+
+def written(value: object) -> str:
+    """A default as a reader writes it; what is long or made by a function is left to its page."""
+    text = getattr(value, "__name__", repr(value))
+    return text if len(text) <= 40 else "..."
 
 
 def metrics_page() -> str:

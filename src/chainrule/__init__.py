@@ -1,8 +1,8 @@
 """chainrule: the deep-learning course as one PyTorch library.
 
 >>> import chainrule as cr
->>> cr.models.names()[:2]
-['lenet5', 'linear']
+>>> "resnet18" in cr.models.names()
+True
 
 Everything is loaded when it is first used, so that ``import chainrule`` costs next to nothing.
 """
@@ -24,13 +24,14 @@ __all__ = [
     "optim",
     "report",
     "resume",
+    "surgery",
     "tasks",
     "training",
 ]
 
 if TYPE_CHECKING:
     # What type checkers and editors see; the names below are the same.
-    from chainrule import data, doctor, losses, metrics, models, nn, optim, report, tasks, training
+    from chainrule import data, doctor, losses, metrics, models, nn, optim, report, surgery, tasks, training
     from chainrule.api import fit, load_run, resume
 else:
     _FUNCTIONS = {"fit": "chainrule.api", "load_run": "chainrule.api", "resume": "chainrule.api"}

@@ -4,7 +4,7 @@ import itertools
 import re
 import shlex
 from collections.abc import Generator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +119,9 @@ def begin(source: Any, *, model: str | nn.Module = "auto", out: str | Path | Non
     """Make a run ready; the arguments are those of :func:`fit`."""
     network = model if isinstance(model, nn.Module) else None
     config = configure({**settings, "model": "auto" if network is not None else model})
+    if config.weights and Path(config.weights).exists():
+        # A run may be resumed from another folder.
+        config = replace(config, weights=str(Path(config.weights).resolve()))
     if out is not None:
         Record.check_new(Path(out))
     machine = Machine(precision=config.precision, device=config.device)
@@ -139,7 +142,7 @@ def begin(source: Any, *, model: str | nn.Module = "auto", out: str | Path | Non
     try:
         record.create(beginning)
         if machine.first:
-            assembly.save_description(record.model, plan.model, call, data.inputs, data.target)
+            assembly.save_description(record.model, plan.model, plan.call, data.inputs, data.target)
     except OSError:
         record.discard()
         raise
@@ -179,7 +182,7 @@ def proceed(directory: str | Path, *, source: Any = None, model: nn.Module | Non
     plan = Plan.build(config, data, call=call, network=model, machine=machine)
     if machine.first:
         record.make()
-        assembly.save_description(record.model, plan.model, call, data.inputs, data.target)
+        assembly.save_description(record.model, plan.model, plan.call, data.inputs, data.target)
     return Job(Session(plan=plan, record=record, command=command(place, config)), model)
 
 

@@ -6,6 +6,7 @@ for the three. The text beside a field is its help. This file imports nothing sl
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from os import PathLike
 from typing import Annotated, Any, get_type_hints
 
 from chainrule.errors import InputError, UnknownNameError
@@ -37,6 +38,14 @@ class Config:
     model: Annotated[str, MODEL, "Model by name with options, 'mlp(width=128)', or your own 'module:factory'."] = "auto"
     init: Annotated[
         str | None, MODEL, "Initializer of the weights: kaiming, xavier-normal, ... Default: the model's."
+    ] = None
+    weights: Annotated[
+        str | None, MODEL, "Start from these weights: a file, the directory of a run, or imagenet (public ones)."
+    ] = None
+    transfer: Annotated[
+        str | None,
+        MODEL,
+        "What of them learns: head, all, or features (PCA and an SVM on them). Default: auto, by the samples a class.",
     ] = None
     epochs: Annotated[
         int | None, MODEL, "Passes over the training split. Default: about 1500 steps, 20 to 200 epochs."
@@ -82,6 +91,8 @@ class Config:
                 object.__setattr__(self, field.name, value)
             elif field.name in ("target", "categorical", "missing") and isinstance(value, list | tuple):
                 object.__setattr__(self, field.name, ",".join(map(str, value)))
+            elif field.name == "weights" and isinstance(value, PathLike):
+                object.__setattr__(self, field.name, str(value))
             elif hints[field.name] in (float, float | None) and isinstance(value, int) and not isinstance(value, bool):
                 object.__setattr__(self, field.name, float(value))
             elif not isinstance(value, hints[field.name]):
@@ -150,6 +161,7 @@ CHOICES = {
     "kind": ("classes", "labels", "real"),
     "precision": ("fp32", "bf16"),
     "device": ("auto", "cpu"),
+    "transfer": ("auto", "head", "features", "all"),
 }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from chainrule.config import configure
 from chainrule.data.raw import pieces
-from chainrule.data.spec import Classes, Image, Labels, Target
+from chainrule.data.spec import Classes, Labels, Target
 from chainrule.errors import InputError, listing
 from chainrule.models import assembly
 from chainrule.run import Run, decided
@@ -19,20 +19,20 @@ Row = dict[str, Any]
 
 
 def rows_of(run: Run, source: str | Path, *, warn: Callable[[str], None]) -> Iterator[Row]:
-    """One row for each sample of a table, an image or a folder of images.
+    """One row for each sample of a table, an image, a folder of images or an ``.npz`` file.
 
     Args:
         run: The run that predicts.
-        source: A table, an image, or a folder of images.
+        source: A table, an image, a folder of images, or an ``.npz`` file with the array ``x``.
         warn: Is told, in a sentence, of columns that are not used.
 
     Yields:
-        Where the sample is from (``row`` or ``file``), the prediction, and the probability of each class or label.
+        Where the sample is from (``row``, ``file`` or ``sample``), the prediction, and the probability of each class
+        or label.
 
     Raises:
         InputError: When the source cannot be read or does not fit.
     """
-    place = "file" if isinstance(run.inputs, Image) else "row"
     known = {*run.target.names, *_apart(run)}
     for number, piece in enumerate(pieces(source, run.inputs)):
         if number == 0 and (unused := [name for name in piece.unused if name not in known]):
@@ -40,7 +40,7 @@ def rows_of(run: Run, source: str | Path, *, warn: Callable[[str], None]) -> Ite
             warn(f"{len(unused)} {what} not used by this model: {listing(unused, most=10)}.")
         outputs = assembly.run(run.model, piece.raw).numpy()
         for name, row in zip(piece.names, _answers(outputs, run.target), strict=True):
-            yield {place: name, **row}
+            yield {piece.place: name, **row}
 
 
 def writer(path: str | None, *, json: bool) -> Callable[[Iterable[Row], TextIO], None]:

@@ -23,17 +23,17 @@ from chainrule.errors import InputError, UnknownNameError, listing
 
 # Where the rows of each kind are declared; the packages are imported when the kind is first asked for.
 ROOMS = {
-    "model": "chainrule.models",
-    "activation": "chainrule.nn",
-    "initializer": "chainrule.nn",
-    "regularizer": "chainrule.nn",
-    "preparation": "chainrule.nn",
-    "augmentation": "chainrule.data.augment",
-    "loss": "chainrule.losses",
-    "metric": "chainrule.metrics",
-    "optimizer": "chainrule.optim",
-    "schedule": "chainrule.optim",
-    "check": "chainrule.doctor",
+    "model": ("chainrule.models",),
+    "activation": ("chainrule.nn",),
+    "initializer": ("chainrule.nn",),
+    "regularizer": ("chainrule.nn",),
+    "preparation": ("chainrule.nn", "chainrule.models"),
+    "augmentation": ("chainrule.data.augment",),
+    "loss": ("chainrule.losses",),
+    "metric": ("chainrule.metrics",),
+    "optimizer": ("chainrule.optim",),
+    "schedule": ("chainrule.optim",),
+    "check": ("chainrule.doctor",),
 }
 
 Builder = TypeVar("Builder", bound=Callable[..., Any])
@@ -53,11 +53,18 @@ class Entry:
         inputs: Kinds of input that it takes (``"vector"``, ``"image"``, ...); empty where that has no meaning.
         targets: Kinds of target that it can learn (``"classes"``, ``"labels"``, ``"real"``).
         arguments: Maps the specs of the (prepared) inputs and of the target to constructor arguments.
+        preset: Constructor arguments that make this row out of a class that has several.
+        about: What a row with a preset is, in a line; else the docstring's first line says it.
+        shape: Shape of the paper's input, without the batch.
+        parameters: Number of parameters with the constructor's defaults, as the source has it.
+        public: Address of public weights (those of torchvision, for the thousand classes of ImageNet).
+        rename: From a name in the public file to the one in the network's ``state_dict``, where they differ.
         smallest: Least height and width of an image in pixels; ``fit`` enlarges smaller ones to it.
         tiny: Small constructor arguments, for tests.
         sample: Shape of an input that goes with ``tiny``, batch first.
         peer: Dotted name of an implementation that it must agree with, if there is one.
         laws: Names of the laws that it must obey, such as ``"permutation"``.
+        exceptions: Checks of the contract suite that it does not pass, each with the reason.
     """
 
     kind: str
@@ -69,16 +76,27 @@ class Entry:
     inputs: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     arguments: Callable[[Any, Any], dict[str, Any]] | None = None
+    preset: Mapping[str, Any] = field(default_factory=dict)
+    about: str = ""
+    shape: tuple[int, ...] = ()
+    parameters: int | None = None
+    public: str | None = None
+    rename: Callable[[str], str] | None = None
     smallest: int = 1
     tiny: Mapping[str, Any] = field(default_factory=dict)
     sample: tuple[int, ...] = ()
     peer: str | None = None
     laws: tuple[str, ...] = ()
+    exceptions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
-        """First line of the docstring."""
-        return (inspect.getdoc(self.build) or "").split("\n")[0]
+        """What it is, in a line."""
+        return self.about or (inspect.getdoc(self.build) or "").split("\n")[0]
+
+    def make(self, **options: Any) -> Any:
+        """Build this row's part; the options go before its preset."""
+        return self.build(**{**self.preset, **options})
 
     @property
     def where(self) -> str:
@@ -126,10 +144,9 @@ def entries(kind: str) -> dict[str, Entry]:
     Raises:
         UnknownNameError: When there is no such kind.
     """
-    room = ROOMS.get(kind)
-    if room is None:
+    if kind not in ROOMS:
         raise UnknownNameError("kind of part", kind, ROOMS)
-    if room not in _IMPORTED:
+    for room in set(ROOMS[kind]) - _IMPORTED:
         package = importlib.import_module(room)
         for module in pkgutil.walk_packages(package.__path__, prefix=f"{room}."):
             importlib.import_module(module.name)

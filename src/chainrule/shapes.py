@@ -1,8 +1,8 @@
 """Shapes in signatures: jaxtyping's types, and the letters that mean the same in the whole library.
 
-Letters: ``b`` batch, ``c`` channels, ``h w`` height and width, ``d`` features, ``k`` classes or outputs,
-``t`` time or tokens, ``n`` anything counted. The tests switch the checks on (see ``tests/conftest.py``); a user's
-program pays nothing for them.
+Letters: ``b`` batch, ``c`` channels, ``h w`` height and width, ``d`` features (of a volume, its depth), ``k`` classes
+or outputs, ``t`` time or tokens, ``n`` anything counted. The tests switch the checks on (see ``tests/conftest.py``); a
+user's program pays nothing for them.
 """
 
 from jaxtyping import Bool, Float, Int, Num, Shaped, UInt8

@@ -1,6 +1,9 @@
 """What every registered model keeps to, built with its ``tiny`` arguments."""
 
-import importlib
+import ast
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,19 +14,18 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from chainrule import models
-from chainrule.data.spec import Classes, Image, Inputs, Labels, Real, Target, Vector
+from chainrule import models, registry
+from chainrule.data.spec import Classes, Image, Inputs, Labels, Real, Target, Vector, Volume
 from chainrule.registry import Entry
-from tests.contracts.cases import cases, strays
+from tests.contracts.cases import cases, distinct
+from tests.parity.vision_peers import peer
 
 BATCH = 8
 
-# (check, model): why the model cannot pass the check.
-EXCEPTIONS = {
-    ("overfits_a_small_sample", "linear"): "a plane in four dimensions does not separate eight random samples",
-}
 CHECKS: set[str] = set()
 
+#: Arguments that come from the specs of data.
+SPEC = {"channels", "classes", "size", "features", "outputs"}
 TARGETS: dict[str, Target] = {
     "classes": Classes(("a", "b", "c")),
     "labels": Labels(("a", "b", "c")),
@@ -32,16 +34,30 @@ TARGETS: dict[str, Target] = {
 
 
 def each_model(test: Callable[..., None]) -> Any:
-    """Run a test over all models, with its exceptions."""
+    """Run a test over all tiny models, with its exceptions."""
     check = test.__name__.removeprefix("test_")
     CHECKS.add(check)
-    return pytest.mark.parametrize("entry", cases("model", check, EXCEPTIONS))(test)
+    return pytest.mark.parametrize("entry", cases("model", check))(test)
+
+
+def every_row(test: Callable[..., None]) -> Any:
+    """Run a test over all rows, also those that have their tiny model in common."""
+    return pytest.mark.parametrize("entry", cases("model", every=True))(test)
 
 
 def build(entry: Entry) -> nn.Module:
     """The tiny model."""
-    model: nn.Module = entry.build(**entry.tiny)
+    model: nn.Module = entry.make(**entry.tiny)
     return model
+
+
+def loss_of(output: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of logits ``[b, k]``, of several heads ``[heads, b, k]``, or of each pixel ``[b, k, h, w]``."""
+    if output.ndim == 4:
+        targets = targets[:, None, None].expand(-1, *output.shape[2:])
+    if output.ndim == 3:
+        return F.cross_entropy(output.flatten(0, 1), targets.repeat(len(output)))
+    return F.cross_entropy(output, targets)
 
 
 def sample(entry: Entry) -> Tensor:
@@ -52,7 +68,7 @@ def sample(entry: Entry) -> Tensor:
 def trained_a_little(entry: Entry) -> nn.Module:
     """The tiny model after a few steps, so that no weight and no running average is at its start."""
     model, x = build(entry), sample(entry)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.001)
     for _ in range(3):
         optimizer.zero_grad()
         model(x).square().mean().add(model(x).mean()).backward()
@@ -60,7 +76,7 @@ def trained_a_little(entry: Entry) -> nn.Module:
     return model
 
 
-@each_model
+@every_row
 def test_row_is_complete(entry: Entry) -> None:
     assert entry.family
     assert entry.paper
@@ -70,13 +86,19 @@ def test_row_is_complete(entry: Entry) -> None:
     assert entry.arguments is not None
     if entry.peer:
         module, _, name = entry.peer.rpartition(".")
-        assert hasattr(importlib.import_module(module), name)
+        try:
+            found = peer(module)
+        except ImportError:
+            pytest.skip(f"{module} is not installed")
+        assert hasattr(found, name)
 
 
 @each_model
 def test_output_is_finite(entry: Entry) -> None:
-    output = build(entry)(sample(entry))
-    assert output.shape[0] == BATCH
+    model = build(entry)
+    assert model(sample(entry)).isfinite().all()
+    output = model.eval()(sample(entry))
+    assert output.shape[:2] == (BATCH, 3)
     assert output.isfinite().all()
 
 
@@ -112,17 +134,20 @@ def test_saved_weights_give_the_same_model(entry: Entry, tmp_path: Path) -> None
 
 
 @each_model
-def test_overfits_a_small_sample(entry: Entry) -> None:
-    model, x = build(entry), sample(entry)
-    targets = torch.randperm(BATCH) % model(x).shape[1]
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    for _ in range(150):
+def test_overfits_32_samples(entry: Entry) -> None:
+    model, x = build(entry), torch.randn(32, *entry.sample[1:])
+    targets = torch.randperm(32) % 3
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.003)
+    for step in range(1, 200):
         optimizer.zero_grad()
-        loss = F.cross_entropy(model(x), targets)
-        loss.backward()
+        loss_of(model.train()(x), targets).backward()
         optimizer.step()
-    assert loss < 0.1
-    assert torch.equal(model(x).argmax(dim=1), targets)
+        if step % 10 == 9:
+            with torch.no_grad():
+                right = model.eval()(x).argmax(dim=1).reshape(32, -1) == targets[:, None]
+            if right.all():
+                return
+    pytest.fail(f"{right.float().mean():.1%} right")
 
 
 @each_model
@@ -130,6 +155,19 @@ def test_exports_with_any_batch(entry: Entry) -> None:
     model, x = trained_a_little(entry).eval(), sample(entry)
     program = torch.export.export(model, (x,), dynamic_shapes=({0: torch.export.Dim("b")},))
     torch.testing.assert_close(program.module()(x[:3]), model(x[:3]))
+
+
+@each_model
+def test_takes_channels_last(entry: Entry) -> None:
+    model, x = trained_a_little(entry), sample(entry)
+    layout = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.ndim)
+    if layout is None:
+        pytest.skip("no map, no layout")
+    wanted = model.eval()(x)
+    found = model.to(memory_format=layout)(x.to(memory_format=layout))
+    torch.testing.assert_close(found, wanted, atol=1e-5 * wanted.abs().max().item(), rtol=1e-4)
+    model.train()(x.to(memory_format=layout)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
 @each_model
@@ -157,19 +195,82 @@ def test_mixed_precision_is_close(entry: Entry) -> None:
     model, x = trained_a_little(entry).eval(), sample(entry)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         output = model(x)
-    # One rounding to bfloat16 is 0.4 %; over 40 seeds the tiny models were off by 2.3 % at most.
-    assert (output.float() - model(x)).norm() <= 0.05 * model(x).norm()
+    # One rounding to bfloat16 is 0.4 %; over 8 seeds the tiny models, 60 layers deep, were off by 5 % at most.
+    assert (output.float() - model(x)).norm() <= 0.1 * model(x).norm()
 
 
-@each_model
+def written(value: Any) -> bool:
+    """Whether a value is a literal."""
+    try:
+        return bool(ast.literal_eval(repr(value)) == value)
+    except (SyntaxError, ValueError):
+        return False
+
+
+@every_row
 def test_is_built_from_specs(entry: Entry) -> None:
     side = max(entry.smallest, 12)
-    inputs: dict[str, Inputs] = {"vector": Vector.numbers(5), "image": Image(3, side, side + 2)}
+    inputs: dict[str, Inputs] = {
+        "vector": Vector.numbers(5),
+        "image": Image(2, side, side + 2),
+        "volume": Volume(2, side, side + 1, side + 2),
+    }
+    # Small, as far as options that can be written allow; what the specs decide is left out.
+    small = {name: value for name, value in entry.tiny.items() if name not in SPEC and written(value)}
     for kind in entry.inputs:
-        for target in entry.targets:
-            model = models.build(entry.name, inputs=inputs[kind], target=TARGETS[target])
-            assert model(torch.randn(2, *inputs[kind].shape)).shape == (2, 3)
+        for target in set(entry.targets) & set(TARGETS):
+            call = str(registry.Call(entry.name, small))
+            model = models.build(call, inputs=inputs[kind], target=TARGETS[target])
+            assert model.eval()(torch.randn(2, *inputs[kind].shape)).shape[:2] == (2, 3)
+
+
+# Run under `each_model`'s rows in one process of its own: under torch.compile the shape checks of the tests report
+# false errors.
+COMPILE = """
+import sys
+import torch
+from tests.contracts.cases import distinct
+torch.manual_seed(0)
+torch.set_num_threads(1)
+torch._dynamo.config.recompile_limit = 100
+for name, entry in distinct("model").items():
+    model, x = entry.make(**entry.tiny), torch.randn(4, *entry.sample[1:])
+    # Statistics of the batch are moved by each call, so the two calls would differ; auxiliary heads rest.
+    model.eval()
+    compiled = torch.compile(model, fullgraph=True, backend=sys.argv[1])
+    wanted = torch.autograd.grad(model(x).square().sum(), list(model.parameters()), materialize_grads=True)
+    output = compiled(x)
+    torch.testing.assert_close(output, model(x), msg=lambda text: f"{name}: {text}")
+    found = torch.autograd.grad(output.square().sum(), list(model.parameters()), materialize_grads=True)
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3, msg=lambda text: f"{name}: {text}")
+    if sys.argv[1] != "eager":
+        assert torch.compile(model.train(), fullgraph=True, backend=sys.argv[1])(x).isfinite().all()
+    print(name)
+    torch._dynamo.reset()
+"""
+
+
+@pytest.mark.parametrize(
+    "backend", ["eager", *(pytest.param(name, marks=pytest.mark.slow) for name in ("aot_eager", "inductor"))]
+)
+def test_compiles_whole(backend: str) -> None:
+    environment = {**os.environ, "JAXTYPING_DISABLE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILE, backend], capture_output=True, text=True, env=environment, timeout=3000
+    )
+    assert done.returncode == 0, f"after {done.stdout.split()[-1:]}: {done.stderr[-3000:]}"
+    assert done.stdout.split() == list(distinct("model"))
+
+
+@pytest.mark.parametrize("name", [name for name, entry in registry.entries("model").items() if entry.parameters])
+def test_has_exactly_the_papers_parameters(name: str) -> None:
+    entry = registry.lookup("model", name)
+    with torch.device("meta"):
+        model = entry.make()
+        assert model.eval()(torch.randn(1, *entry.shape)).isfinite is not None
+    assert sum(p.numel() for p in model.parameters()) == entry.parameters
 
 
 def test_exceptions_belong_to_a_check() -> None:
-    assert strays("model", CHECKS, EXCEPTIONS) == []
+    assert {check for entry in registry.entries("model").values() for check in entry.exceptions} <= CHECKS

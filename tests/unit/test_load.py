@@ -345,7 +345,7 @@ class Stream(IterableDataset):
     [
         (Triples(), r"has to be a pair \(x, y\)"),
         (Pictures(), "but a object came; give the dataset a transform"),
-        (Noisy(shape=(4, 5)), r"numbers \[d\] or an image \[c, h, w\], but \[4, 5\] came"),
+        (Noisy(shape=(4, 5)), r"an image \[c, h, w\] or a volume \[c, d, h, w\], but \[4, 5\] came"),
         (Noisy(n=0), "The dataset Noisy is empty"),
         (Stream(), "A dataset with a length and an index is wanted"),
     ],
@@ -464,9 +464,8 @@ def test_one_word_is_a_list_of_one(frame):
 
 
 def test_public_names():
-    assert {"load", "Data", "Rows", "Vector", "Image", "Column", "Classes", "Labels", "Real"} == set(
-        chainrule.data.__all__
-    )
+    names = {"load", "Data", "Rows", "Vector", "Image", "Volume", "Column", "Classes", "Labels", "Real"}
+    assert names == set(chainrule.data.__all__)
     assert all(hasattr(chainrule.data, name) for name in chainrule.data.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = chainrule.data.nothing

@@ -9,7 +9,7 @@ from chainrule.data.spec import Classes, Image, Labels, Real, Vector
 from chainrule.errors import InputError, UnknownNameError
 from chainrule.models import assembly
 from chainrule.models.vision.lenet import LeNet5
-from chainrule.models.vision.resnet_cifar import ResNetCifar, resnet20
+from chainrule.models.vision.resnet_cifar import ResNetCifar
 
 
 def count(network: nn.Module) -> int:
@@ -18,9 +18,9 @@ def count(network: nn.Module) -> int:
 
 def test_parameter_counts_of_the_papers() -> None:
     assert count(LeNet5(channels=1, classes=10, size=28)) == 61_706
-    assert count(resnet20(channels=3, classes=10)) == 269_722
+    assert count(ResNetCifar(channels=3, classes=10)) == 269_722
     for blocks, parameters in ((5, 464_154), (7, 658_586), (9, 853_018), (18, 1_727_962)):
-        assert count(ResNetCifar(blocks, channels=3, classes=10)) == parameters
+        assert count(ResNetCifar(blocks=blocks, channels=3, classes=10)) == parameters
 
 
 def test_lenet_takes_any_size_that_leaves_a_map() -> None:
@@ -32,7 +32,7 @@ def test_lenet_takes_any_size_that_leaves_a_map() -> None:
 
 
 def test_resnet_halves_the_map_twice() -> None:
-    network, shapes = resnet20(channels=3, classes=10), []
+    network, shapes = ResNetCifar(channels=3, classes=10), []
     for stage in (network.layer1, network.layer2, network.layer3):
         stage.register_forward_hook(lambda module, inputs, output: shapes.append(tuple(output.shape)))
     network(torch.randn(2, 3, 32, 32))
@@ -75,7 +75,7 @@ def test_a_users_own_factory_gets_the_specs_that_it_names() -> None:
             InputError,
             "lenet5 takes .*images.*, but these inputs are tables; write --model",
         ),
-        ("resnet", Image(3, 32, 32), UnknownNameError, "did you mean 'resnet20'"),
+        ("resnet", Image(3, 32, 32), UnknownNameError, "did you mean 'resnet"),
         ("mlp(widht=3)", Vector.numbers(3), UnknownNameError, "did you mean 'width'"),
         ("no_such_module:Net", Vector.numbers(3), InputError, "cannot be imported"),
         ("torch.nn:Lineer", Vector.numbers(3), InputError, "cannot be imported"),

@@ -122,7 +122,7 @@ def test_it_leaves_no_trace(optimizer: str) -> None:
         model,
         task,
         lambda repeat: Batches(data, size=32, device=torch.device("cpu"), seed=repeat),
-        lambda parameters, rate: build_optimizer(optimizer, parameters, rate=rate),
+        lambda network, phase, rate: build_optimizer(optimizer, network.parameters(), rate=rate),
         Machine(device="cpu"),
     )
     assert everything() == before
@@ -140,7 +140,7 @@ def test_a_model_that_cannot_learn_gets_the_fallback() -> None:
         nn.Sequential(nn.Identity(), network, nn.Identity()),
         Regression(["y"], [0.0], [1.0]),
         lambda repeat: Batches(data, size=16, device=torch.device("cpu"), seed=repeat),
-        lambda parameters, rate: build_optimizer("sgd", parameters, rate=rate),
+        lambda network, phase, rate: build_optimizer("sgd", network.parameters(), rate=rate),
         Machine(device="cpu"),
     )
     assert (test.suggestions, test.rate, test.spread) == ([], rate_module.FALLBACK, 1.0)

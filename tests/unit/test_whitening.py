@@ -139,7 +139,10 @@ def test_what_cannot_be_learned(name):
     ("build", "sentence"),
     [
         (lambda: PCAWhitening(150_528), "1 to 10000 numbers a sample; received 150528"),
-        (lambda: PCAWhitening(4, components=5), "from 1 to 4 components; received 5"),
+        (
+            lambda: PCAWhitening(4, components=5),
+            "from 1 to 4 components, or a share of the variance between 0 and 1; received 5",
+        ),
         (lambda: ZCAWhitening(4, epsilon=-1.0), "received -1.0"),
         (lambda: ZCAWhitening(4).learn([torch.ones(3, 5)]), "made for 4 features; received 5"),
         (

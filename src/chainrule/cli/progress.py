@@ -122,7 +122,8 @@ def lines(event: Event) -> list[tuple[str, str]]:
         return [("data", f"{event.name}: {sizes}"), *(("", note) for note in event.notes)]
     if isinstance(event, Built):
         where = f"{event.device}" + (f" x {event.processes}" if event.processes > 1 else "")
-        return [("model", f"{event.model}: {event.parameters:,} parameters, {event.task}, on {where}")]
+        made = f"{event.model}: {event.parameters:,} parameters, {event.task}, on {where}"
+        return [("model", made), *(("", sentence) for sentence in event.start)]
     if isinstance(event, RateTest):
         spread = f"spread {event.spread:.2f}, " if len(event.suggestions) > 1 else ""
         return [("rate", f"{event.rate:.2g} (range test, {spread}{event.seconds:.1f} s)")]

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from chainrule.data.dataset import Data, Rows
     from chainrule.data.loading import load
-    from chainrule.data.spec import Classes, Column, Image, Labels, Real, Vector
+    from chainrule.data.spec import Classes, Column, Image, Labels, Real, Vector, Volume
 
-__all__ = ["Classes", "Column", "Data", "Image", "Labels", "Real", "Rows", "Vector", "load"]
+__all__ = ["Classes", "Column", "Data", "Image", "Labels", "Real", "Rows", "Vector", "Volume", "load"]
 
 _MODULES = {"load": "loading", "Data": "dataset", "Rows": "dataset"}
 

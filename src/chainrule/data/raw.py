@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chainrule.data.spec import Image, Inputs, Vector
-from chainrule.errors import InputError
+from chainrule.data.spec import Image, Inputs, Vector, Volume
+from chainrule.errors import InputError, listing
 from chainrule.nn.resize import Resize
 
 
@@ -17,11 +17,13 @@ class Piece(NamedTuple):
     """Some samples of a file or a folder.
 
     Attributes:
-        names: Where each sample is from: the number of its row, from 1, or its file.
+        place: What ``names`` are: ``row`` and ``sample`` are numbers from 1, ``file`` a file's name.
+        names: Where each sample is from.
         raw: Raw inputs, ``[n, ...]``.
         unused: Columns that the model does not take.
     """
 
+    place: str
     names: Sequence[int] | Sequence[str]
     raw: Tensor
     unused: Sequence[str]
@@ -31,7 +33,8 @@ def as_raw(x: Any, inputs: Inputs) -> Tensor:
     """Raw inputs ``[n, ...]`` for a model.
 
     Args:
-        x: A DataFrame, a list of dicts, an array or tensor, a path to a table, an image or a folder of images.
+        x: A DataFrame, a list of dicts, an array or tensor, a path to a table, an image, a folder of images or an
+            ``.npz`` file with the array ``x``.
         inputs: What the model takes.
 
     Raises:
@@ -41,6 +44,8 @@ def as_raw(x: Any, inputs: Inputs) -> Tensor:
         return torch.cat([piece.raw for piece in pieces(x, inputs)])
     if isinstance(inputs, Image):
         return _images(x, inputs)
+    if isinstance(inputs, Volume):
+        return _volumes(x, inputs)
     from chainrule.data.sources.columns import encode
 
     return encode(x, inputs)
@@ -50,7 +55,7 @@ def pieces(path: str | Path, inputs: Inputs) -> Iterator[Piece]:
     """Read a file or a folder piece by piece, in constant memory.
 
     Args:
-        path: A table, an image or a folder of images.
+        path: A table, an image, a folder of images or an ``.npz`` file with the array ``x``.
         inputs: What the model takes.
 
     Raises:
@@ -59,7 +64,26 @@ def pieces(path: str | Path, inputs: Inputs) -> Iterator[Piece]:
     from chainrule.data.sources.files import existing
 
     path = existing(path)
+    if path.suffix.lower() == ".npz":
+        return _arrays(path, inputs)
+    if isinstance(inputs, Volume):
+        raise InputError(
+            f"This model takes volumes, but {str(path)!r} is no .npz file; save them by numpy.savez('new.npz', x=x)."
+        )
     return _pictures(path, inputs) if isinstance(inputs, Image) else _rows(path, inputs)
+
+
+def _arrays(path: Path, inputs: Inputs) -> Iterator[Piece]:
+    from chainrule.data.sources.arrays import open_npz
+
+    arrays = open_npz(path)
+    if "x" not in arrays:
+        raise InputError(
+            f"{str(path)!r} holds the arrays {listing(sorted(arrays))}, but 'x' is wanted; save the samples by that "
+            "name."
+        )
+    raw = as_raw(arrays["x"], inputs)
+    yield Piece("sample", range(1, len(raw) + 1), raw, ())
 
 
 def _rows(path: Path, inputs: Vector) -> Iterator[Piece]:
@@ -73,7 +97,7 @@ def _rows(path: Path, inputs: Vector) -> Iterator[Piece]:
         raw = encode(frame, inputs)
         if frame.empty:
             raise InputError(f"{str(path)!r} has a header but no rows; write the rows below the header.")
-        yield Piece(range(done + 1, done + len(frame) + 1), raw, unused_columns(frame, inputs))
+        yield Piece("row", range(done + 1, done + len(frame) + 1), raw, unused_columns(frame, inputs))
         done += len(frame)
 
 
@@ -86,7 +110,7 @@ def _pictures(path: Path, inputs: Image) -> Iterator[Piece]:
             f"This model takes images, but {str(path)!r} is a table; write an image or a folder of images."
         )
     for names, images in iterate_images(path, inputs):
-        yield Piece(names, images, ())
+        yield Piece("file", names, images, ())
 
 
 def _images(x: Any, inputs: Image) -> Tensor:
@@ -99,14 +123,34 @@ def _images(x: Any, inputs: Image) -> Tensor:
         raise InputError(
             f"This model takes images [n, {inputs.channels}, height, width]; received {list(images.shape)}."
         )
-    if images.is_floating_point():
-        if not torch.isfinite(images).all():
-            raise InputError("The images hold numbers that are not finite; remove them.")
-        if inputs.white > 1 and 0 < float(images.max()) <= 1:
-            raise InputError(
-                f"This model takes images from 0 to {inputs.white:g}; received floats up to {float(images.max()):.3g}. "
-                f"Multiply them by {inputs.white:g}."
-            )
+    _check_floats(images, inputs)
     if tuple(images.shape[2:]) != (inputs.height, inputs.width):
         return Resize(inputs.height, inputs.width)(images)
     return images
+
+
+def _volumes(x: Any, inputs: Volume) -> Tensor:
+    volumes = x if isinstance(x, Tensor) else torch.as_tensor(np.asarray(x))
+    if volumes.ndim == 4 and inputs.channels == 1:
+        volumes = volumes[:, None]
+    if volumes.ndim == 5 and volumes.shape[1] != inputs.channels and volumes.shape[4] == inputs.channels:
+        volumes = volumes.permute(0, 4, 1, 2, 3)
+    if volumes.ndim != 5 or tuple(volumes.shape[1:]) != inputs.shape:
+        raise InputError(
+            f"This model takes volumes [n, {', '.join(map(str, inputs.shape))}]; received {list(volumes.shape)}. "
+            "Cut or pad them to that size."
+        )
+    _check_floats(volumes, inputs)
+    return volumes
+
+
+def _check_floats(maps: Tensor, inputs: Image | Volume) -> None:
+    if not maps.is_floating_point():
+        return
+    if not torch.isfinite(maps).all():
+        raise InputError(f"The {inputs.kind}s hold numbers that are not finite; remove them.")
+    if inputs.white > 1 and 0 < float(maps.max()) <= 1:
+        raise InputError(
+            f"This model takes {inputs.kind}s from 0 to {inputs.white:g}; received floats up to "
+            f"{float(maps.max()):.3g}. Multiply them by {inputs.white:g}."
+        )

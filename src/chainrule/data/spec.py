@@ -8,13 +8,14 @@ kind     spec                           raw tensor of ``b`` samples
 ======== ============================== =============================================================
 vector   ``Vector(columns)``            float64 ``[b, columns]``; NaN is missing, a category its index
 image    ``Image(channels, h, w)``      uint8 or float ``[b, channels, h, w]``
+volume   ``Volume(channels, d, h, w)``  uint8 or float ``[b, channels, d, h, w]``
 classes  ``Classes(names)``             int64 ``[b]``, index into ``names``
 labels   ``Labels(names)``              float32 ``[b, names]`` of zeros and ones
 real     ``Real(names)``                float32 ``[b, names]`` in the target's own units
 ======== ============================== =============================================================
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
@@ -97,6 +98,30 @@ class Image:
 
 
 @dataclass(frozen=True)
+class Volume:
+    """Volumes of one size, images of three dimensions: ``[b, channels, depth, height, width]``.
+
+    Attributes:
+        white: The value that is drawn as full white: 255 for 8-bit volumes, 1 for floats from 0 to 1.
+    """
+
+    channels: int
+    depth: int
+    height: int
+    width: int
+    white: float = 255.0
+    kind: ClassVar[str] = "volume"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return (self.channels, self.depth, self.height, self.width)
+
+    def __str__(self) -> str:
+        return f"volumes of {self.channels}x{self.depth}x{self.height}x{self.width}"
+
+
+@dataclass(frozen=True)
 class Classes:
     """One class out of several."""
 
@@ -129,9 +154,15 @@ class Real:
         return f"{len(self.names)} real number{'s' if len(self.names) > 1 else ''}"
 
 
-Inputs = Vector | Image
+def maps_of(shape: Sequence[int], *, white: float) -> Image | Volume:
+    """Images or volumes of the shape of one of them, ``[c, h, w]`` or ``[c, d, h, w]``."""
+    channels, *depth, height, width = shape
+    return Volume(channels, depth[0], height, width, white) if depth else Image(channels, height, width, white)
+
+
+Inputs = Vector | Image | Volume
 Target = Classes | Labels | Real
-SPECS: dict[str, Any] = {spec.kind: spec for spec in (Vector, Image, Classes, Labels, Real)}
+SPECS: dict[str, Any] = {spec.kind: spec for spec in (Vector, Image, Volume, Classes, Labels, Real)}
 
 
 def to_json(spec: Inputs | Target) -> dict[str, Any]:

@@ -12,10 +12,19 @@ from typing import Any
 from torch import nn
 
 from chainrule import registry
-from chainrule.data.spec import Image, Inputs, Target
+from chainrule.data.spec import Image, Inputs, Target, Volume
 from chainrule.errors import InputError
+from chainrule.models.vision.arithmetic import output_shape
 
-KINDS = {"vector": "tables", "image": "images", "classes": "classes", "labels": "labels", "real": "real numbers"}
+KINDS = {
+    "vector": "tables",
+    "image": "images",
+    "volume": "volumes",
+    "classes": "classes",
+    "labels": "labels",
+    "real": "real numbers",
+    "mask": "masks of pixels",
+}
 
 
 def names() -> list[str]:
@@ -24,7 +33,12 @@ def names() -> list[str]:
 
 
 def default(inputs: Inputs) -> str:
-    """The model that ``--model auto`` takes: ``mlp`` for tables, ``lenet5`` for small grey images, or ``resnet20``."""
+    """The model that ``--model auto`` takes.
+
+    ``mlp`` for tables, ``enzynet`` for volumes, ``lenet5`` for small grey images, ``resnet20`` for all others.
+    """
+    if isinstance(inputs, Volume):
+        return "enzynet"
     if not isinstance(inputs, Image):
         return "mlp"
     return "lenet5" if inputs.channels == 1 and max(inputs.height, inputs.width) <= 32 else "resnet20"
@@ -43,7 +57,8 @@ def build(model: str, *, inputs: Inputs, target: Target) -> nn.Module:
         model: Call of a registered model, ``"resnet20"`` or ``"mlp(width=128)"``, or ``"module:factory"`` for a
             callable of the user's own, which gets the keywords ``inputs`` and ``target`` if it names them, and its
             options.
-        inputs: What the network takes, already prepared: a ``Vector`` of numbers or an ``Image`` of floats.
+        inputs: What the network takes, already prepared: a ``Vector`` of numbers, an ``Image`` or a ``Volume`` of
+            floats.
         target: What it is to learn; the network has one output for each of its names.
 
     Raises:
@@ -65,8 +80,10 @@ def build(model: str, *, inputs: Inputs, target: Target) -> nn.Module:
         raise InputError(
             f"{call.name} learns {wanted}, but this target is of {KINDS[target.kind]}; take another model."
         )
-    arguments = entry.arguments(inputs, target) if entry.arguments else {}
+    arguments = {**entry.preset, **(entry.arguments(inputs, target) if entry.arguments else {})}
     network: nn.Module = registry.call(entry.build, call.options, call.name, **arguments)
+    if inputs.kind != "vector":
+        output_shape(network, inputs.shape, what=call.name)
     return network
 
 

@@ -16,17 +16,26 @@ from torch import Tensor, nn
 
 from chainrule import models, registry, storage
 from chainrule.data.batches import Batches
-from chainrule.data.spec import Classes, Inputs, Labels, Target, Vector, from_json, to_json
+from chainrule.data.spec import Classes, Image, Inputs, Labels, Target, Vector, from_json, to_json
 from chainrule.errors import InputError, UnknownNameError
+from chainrule.models.weights import Weights, standardization
 from chainrule.nn.affine import Affine
 from chainrule.nn.preparation import Standardize, TableEncoder
 from chainrule.nn.resize import Resize
-from chainrule.nn.whitening import MeanImage, MinMaxScale, PCAWhitening, ZCAWhitening
+from chainrule.nn.scaling import MeanImage, MinMaxScale
+from chainrule.nn.whitening import PCAWhitening, ZCAWhitening
 
 CPU = torch.device("cpu")
 
 
-def learn_preparation(inputs: Inputs, train: Batches, *, name: str = "standardize", smallest: int = 1) -> nn.Sequential:
+def learn_preparation(
+    inputs: Inputs,
+    train: Batches,
+    *,
+    name: str = "standardize",
+    smallest: int = 1,
+    pretrained: Weights | None = None,
+) -> nn.Sequential:
     """The preparation of these inputs, learned from the training split.
 
     Args:
@@ -34,6 +43,7 @@ def learn_preparation(inputs: Inputs, train: Batches, *, name: str = "standardiz
         train: The training split, without augmentation.
         name: Call of the preparation: of an image itself, or of a table's rows behind their encoder.
         smallest: Least side of an image that the network takes; smaller images are enlarged.
+        pretrained: Weights that the network starts from; images are then standardised as those expect it.
 
     Raises:
         UnknownNameError: When there is no such preparation for these inputs.
@@ -47,35 +57,41 @@ def learn_preparation(inputs: Inputs, train: Batches, *, name: str = "standardiz
         # The encoder standardises by itself.
         known = {"standardize": (None, {}), "pca": (PCAWhitening, features), "zca": (ZCAWhitening, features)}
     else:
-        shape = {"channels": inputs.channels, "height": inputs.height, "width": inputs.width}
         channels = {"features": inputs.channels}
         known = {
             "standardize": (Standardize, channels),
             "minmax": (MinMaxScale, channels),
-            "mean-image": (MeanImage, shape),
-            "zca": (ZCAWhitening, {"features": math.prod(shape.values())}),
+            "zca": (ZCAWhitening, {"features": math.prod(inputs.shape)}),
         }
+        if isinstance(inputs, Image):
+            shape = {"channels": inputs.channels, "height": inputs.height, "width": inputs.width}
+            known["mean-image"] = (MeanImage, shape)
     if call.name not in known:
         raise UnknownNameError(f"preparation of {models.KINDS[inputs.kind]}", call.name, known)
     build, fixed = known[call.name]
-    if build is not None:
+    expected = standardization(pretrained, inputs) if pretrained and call == registry.Call("standardize") else None
+    if expected is not None:
+        steps.append(expected)
+    elif build is not None:
         step = registry.call(build, call.options, call.name, **fixed)
         before = nn.Sequential(*steps)
         steps.append(step.learn(before(raw) for raw in _raw(train)))
-    if not isinstance(inputs, Vector) and (side := min(inputs.height, inputs.width)) < smallest:
+    # A volume is not enlarged; a network for which it is too small says so.
+    if isinstance(inputs, Image) and (side := min(inputs.height, inputs.width)) < smallest:
         steps.append(Resize(round(inputs.height * smallest / side), round(inputs.width * smallest / side)))
     return nn.Sequential(*steps)
 
 
 def prepared(inputs: Inputs, preparation: nn.Sequential) -> Inputs:
     """What the network gets: the spec behind the preparation."""
-    if isinstance(inputs, Vector):
-        width = cast(TableEncoder, preparation[0]).width
-        last = preparation[-1]
-        return Vector.numbers(last.components if isinstance(last, PCAWhitening) else width)
     last = preparation[-1]
-    height, width = (last.height, last.width) if isinstance(last, Resize) else (inputs.height, inputs.width)
-    return replace(inputs, height=height, width=width, white=1.0)
+    if isinstance(last, PCAWhitening):
+        return Vector.numbers(last.outputs)
+    if isinstance(inputs, Vector):
+        return Vector.numbers(cast(TableEncoder, preparation[0]).width)
+    if isinstance(last, Resize):
+        inputs = replace(inputs, height=last.height, width=last.width)
+    return replace(inputs, white=1.0)
 
 
 def describe(preparation: nn.Module) -> list[str]:

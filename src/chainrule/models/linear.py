@@ -24,12 +24,13 @@ def flat_arguments(inputs, target):  # type: ignore[no-untyped-def]
     family="basic",
     paper="Legendre 1805, least squares; Cox 1958, The regression analysis of binary sequences",
     year=1805,
-    inputs=("vector", "image"),
+    inputs=("vector", "image", "volume"),
     targets=("classes", "labels", "real"),
     arguments=flat_arguments,
     tiny={"features": 4, "outputs": 3},
     sample=(2, 4),
     peer="torch.nn.Linear",
+    exceptions={"overfits_32_samples": "a plane in four dimensions does not separate 32 random samples"},
 )
 class Linear(nn.Module):
     """Linear model on the flattened input, started at zero.

@@ -20,10 +20,10 @@ from chainrule.shapes import Float, Tensor
     family="basic",
     paper="Rumelhart, Hinton, Williams 1986, Learning representations by back-propagating errors",
     year=1986,
-    inputs=("vector", "image"),
+    inputs=("vector", "image", "volume"),
     targets=("classes", "labels", "real"),
     arguments=flat_arguments,
-    tiny={"features": 4, "outputs": 3, "width": 8},
+    tiny={"features": 4, "outputs": 3, "width": 64, "dropout": 0.0},
     sample=(2, 4),
 )
 class MLP(nn.Module):

@@ -18,10 +18,13 @@ from chainrule.nn.activations import (
     activation,
 )
 from chainrule.nn.affine import Affine
+from chainrule.nn.frozen import FrozenBatchNorm
 from chainrule.nn.preparation import Standardize, TableEncoder
 from chainrule.nn.regularizers import DropConnect, Elastic, StochasticDepth, depth_rates, elastic, max_norm_
 from chainrule.nn.resize import Resize
-from chainrule.nn.whitening import MeanImage, MinMaxScale, PCAWhitening, ZCAWhitening
+from chainrule.nn.scaling import MeanImage, MinMaxScale
+from chainrule.nn.squeeze import SqueezeExcitation
+from chainrule.nn.whitening import PCAWhitening, ZCAWhitening
 
 __all__ = [
     "APLU",
@@ -32,6 +35,7 @@ __all__ = [
     "DropConnect",
     "Elastic",
     "FlexibleMeLU",
+    "FrozenBatchNorm",
     "GaLU",
     "LearnableMish",
     "LearnableSwish",
@@ -43,6 +47,7 @@ __all__ = [
     "Resize",
     "SReLU",
     "SoftLearnable",
+    "SqueezeExcitation",
     "Standardize",
     "StochasticDepth",
     "Symmetric",

@@ -35,6 +35,7 @@ class Standardize(nn.Module):
 
     Args:
         features: Features ``d`` of a row, or channels ``c`` of an image.
+        of: Whose mean and deviation they are, in words.
 
     Attributes:
         mean: Float64 ``[features]``.
@@ -44,9 +45,9 @@ class Standardize(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, features: int, *, of: str = "the training split") -> None:
         super().__init__()
-        self.features = features
+        self.features, self.of = features, of
         self.register_buffer("mean", torch.zeros(features, dtype=torch.float64))
         self.register_buffer("std", torch.ones(features, dtype=torch.float64))
 
@@ -90,11 +91,11 @@ class Standardize(nn.Module):
 
     def options(self) -> dict[str, Any]:
         """The constructor's arguments as plain values."""
-        return {"features": self.features}
+        return {"features": self.features, "of": self.of}
 
     def describe(self) -> list[str]:
         """What is done to an input, in sentences."""
-        return [f"Each of {self.features} features is standardised by the mean and deviation of the training split."]
+        return [f"Each of {self.features} features is standardised by the mean and deviation of {self.of}."]
 
 
 @register(

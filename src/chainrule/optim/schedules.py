@@ -92,6 +92,10 @@ def build_schedule(name: str, optimizer: Optimizer, *, rate: float, epochs: int,
         raise UnknownNameError("schedule", call.name, [*ours, *(item.__name__ for item in TORCH.values())])
     build: Callable[..., Any] = (ours | TORCH)[call.name.lower()]
     run = {"optimizer": optimizer} | from_run(rate=rate, epochs=epochs, steps=steps)
+    if len(optimizer.param_groups) > 1:
+        # Groups keep the ratio of their rates.
+        rates = [group["lr"] for group in optimizer.param_groups]
+        run |= {"max_lr": rates, "base_lr": [lr / 10 for lr in rates]}
     fixed = {key: value for key, value in run.items() if key in registry.keywords(build)}
     made: Factor | lr_scheduler.LRScheduler = registry.call(build, call.options, call.name, **fixed)
     if isinstance(made, lr_scheduler.LRScheduler):

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +18,18 @@ class StepOutput(NamedTuple):
         losses: Loss of each sample, ``[b]``. The loop averages over the whole step.
         output: Predictions as the metrics take them, ``[b, ...]``.
         truth: Targets as the metrics take them, ``[b, ...]``.
+        auxiliary: What is added to the losses for the gradient's sake, ``[b]``; it is not shown.
     """
 
     losses: Tensor
     output: Tensor
     truth: Tensor
+    auxiliary: Tensor | None = None
+
+    def share(self, samples: int) -> tuple[Tensor, Tensor]:
+        """The batch's share of the mean over ``samples``: the loss that is shown, and what is descended."""
+        shown = self.losses.sum() / samples
+        return shown, shown if self.auxiliary is None else shown + self.auxiliary.sum() / samples
 
 
 @dataclass(frozen=True)
@@ -46,11 +53,11 @@ class AbstractTask(nn.Module, ABC):
     """
 
     #: Name of the task, for people.
-    name: ClassVar[str]
+    name: str
     #: Phases of a step, in order; each has its own optimizer. A GAN would have ``("discriminator", "generator")``.
-    phases: ClassVar[tuple[str, ...]] = ("fit",)
+    phases: tuple[str, ...] = ("fit",)
     #: Metrics for which more is better; for all others less is.
-    rising: ClassVar[frozenset[str]] = frozenset()
+    rising: frozenset[str] = frozenset()
 
     @abstractmethod
     def step(self, phase: str, forward: Callable[[Tensor], Tensor], batch: Batch) -> StepOutput:
@@ -63,9 +70,9 @@ class AbstractTask(nn.Module, ABC):
         """
 
     def parameters_of(self, phase: str, network: nn.Module) -> Iterable[nn.Parameter]:
-        """The parameters that a phase moves; by default all."""
+        """The parameters that a phase moves; by default all that are not frozen."""
         del phase
-        return network.parameters()
+        return (parameter for parameter in network.parameters() if parameter.requires_grad)
 
     @abstractmethod
     def output(self) -> nn.Module:

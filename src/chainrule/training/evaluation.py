@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.dataset import Split
-from chainrule.data.spec import Column, Image, Inputs, Target
+from chainrule.data.spec import Column, Image, Inputs, Target, Volume
 from chainrule.errors import InputError, NotFiniteError
 from chainrule.shapes import Float, Num, Tensor
 from chainrule.training.events import Evaluated
@@ -89,12 +89,15 @@ def describe_sample(split: Split, index: int, inputs: Inputs) -> dict[str, Any]:
 
     Returns:
         ``{"origin": ..., "picture": data URI of a PNG}`` for an image, enlarged or reduced to a longer side of 96 to
-        192 pixels; ``{"origin": ..., "values": {column: text}}`` for a row of a table.
+        192 pixels; the same for a volume, of the slice in the middle of its depth, which the origin then says;
+        ``{"origin": ..., "values": {column: text}}`` for a row of a table.
     """
     raw = split[index][0]
     origin = str(split.origin[index])
     if isinstance(inputs, Image):
         return {"origin": origin, "picture": _picture(raw, inputs.white)}
+    if isinstance(inputs, Volume):
+        return {"origin": f"{origin}, middle slice", "picture": _picture(raw[:, inputs.depth // 2], inputs.white)}
     values = zip(inputs.columns, raw.tolist(), strict=True)
     return {"origin": origin, "values": {column.name: _written(column, value) for column, value in values}}
 

@@ -42,6 +42,7 @@ class Built:
         paper: Its source, if it is a registered model.
         parameters: Number of trainable parameters.
         preparation: What is learned from the training split and done to each raw input, in words.
+        start: Which weights the network starts from and what of them learns, in sentences; empty for a new network.
         task: Name of the task.
         device: Where it trains.
         processes: How many processes share the work.
@@ -60,6 +61,7 @@ class Built:
     versions: dict[str, str]
     command: str
     config: dict[str, Any]
+    start: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)

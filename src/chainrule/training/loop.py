@@ -148,9 +148,9 @@ def descend(t: Training, phase: str, pieces: list[Batch]) -> tuple[float, float]
             # Only the last piece makes the processes exchange their gradients.
             with t.machine.alone(t.model) if number < len(pieces) else contextlib.nullcontext():
                 output = t.task.step(phase, t.forward, piece)
+                share, objective = output.share(piece.total)
                 # Processes average their gradients; the sum over the whole batch is wanted.
-                share = output.losses.sum() / piece.total
-                objective = share * t.machine.processes
+                objective = objective * t.machine.processes
                 for penalty in t.penalties if number == len(pieces) else ():
                     objective = objective + penalty(t.model[1])
                 objective.backward()

@@ -28,13 +28,13 @@ class Meter:
         for part in self.parts.values():
             part.to(device).persistent(True)
         self.device = device
-        self.waiting: list[StepOutput] = []
+        self.waiting: list[tuple[torch.Tensor, ...]] = []
 
     def update(self, output: StepOutput) -> None:
         """Take one batch."""
         if len(self.waiting) == TOGETHER:
             self._flush()
-        self.waiting.append(StepOutput(*(tensor.detach() for tensor in output)))
+        self.waiting.append((output.losses.detach(), output.output.detach(), output.truth.detach()))
 
     def compute(self) -> dict[str, float]:
         """Mean loss and metrics over all processes; starts anew afterwards."""
@@ -66,7 +66,7 @@ class Meter:
         for name, part in self.parts.items():
             part.load_state_dict(state["parts"][name])
             part.to(self.device)
-        self.waiting = [StepOutput(*(tensor.to(self.device) for tensor in batch)) for batch in state["waiting"]]
+        self.waiting = [tuple(tensor.to(self.device) for tensor in batch) for batch in state["waiting"]]
 
     def _flush(self) -> None:
         if self.waiting:

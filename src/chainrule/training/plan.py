@@ -3,8 +3,9 @@
 import copy
 import functools
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,14 +17,16 @@ from chainrule.data.augment import Augment
 from chainrule.data.batches import Batches
 from chainrule.data.dataset import Split
 from chainrule.errors import InputError, UnknownNameError
-from chainrule.models import assembly
+from chainrule.models import assembly, weights
+from chainrule.models.deep_features import DeepFeatures
 from chainrule.nn import Elastic, init, max_norm_
 from chainrule.optim import Schedule, build_optimizer, build_schedule
-from chainrule.tasks import AbstractTask, for_target
+from chainrule.tasks import AbstractTask, AuxiliaryHeads, for_target
 from chainrule.training import loop
 from chainrule.training.events import InitialLoss, RateTest
 from chainrule.training.machine import Machine
 from chainrule.training.rate import FALLBACK, range_test
+from chainrule.training.transfer import Transfer, choose, on_features
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,8 @@ class Plan:
         model: The whole model.
         task: What a batch means.
         machine: Where it runs.
+        transfer: What of the network's weights learns.
+        features: The splits as deep features, where these are computed once and learned from; else None.
     """
 
     config: Config
@@ -45,6 +50,8 @@ class Plan:
     model: nn.Sequential
     task: AbstractTask
     machine: Machine
+    transfer: Transfer = field(default_factory=Transfer)
+    features: dict[str, Split] | None = None
 
     @classmethod
     def build(
@@ -61,36 +68,72 @@ class Plan:
         Raises:
             InputError: When settings, data and model do not go together.
         """
+        transfer = choose(config, data.target, data.train.targets, given=network is not None)
         task = for_target(
             data.target,
             data.train.targets,
-            loss=config.loss,
+            loss=transfer.loss(config, data.target),
             label_smoothing=config.label_smoothing,
             balance=config.balance,
         )
         row = models.row(call) if network is None else None
-        plain = Batches(data.train, size=1024, device=torch.device("cpu"), workers=config.workers)
+        pretrained = weights.read(config.weights, row) if config.weights else None
         preparation = assembly.learn_preparation(
-            data.inputs, plain, name=config.prepare, smallest=row.smallest if row else 1
+            data.inputs,
+            Batches(data.train, size=1024, device=torch.device("cpu"), workers=config.workers),
+            name=config.prepare,
+            smallest=row.smallest if row else 1,
+            pretrained=pretrained,
         )
-        if network is None:
-            with seeding.preserved():
-                seeding.seed_all(config.seed, seeding.WEIGHTS)
-                network = models.build(call, inputs=assembly.prepared(data.inputs, preparation), target=data.target)
+        with seeding.preserved():
+            seeding.seed_all(config.seed, seeding.WEIGHTS)
+            inputs = assembly.prepared(data.inputs, preparation)
+            if network is None:
+                network = models.build(call, inputs=inputs, target=data.target)
                 if config.init is not None:
                     init.apply(network, config.init)
+            transfer = transfer.begin(network, pretrained, call=call, inputs=inputs, target=data.target)
+        features = None
+        if transfer.mode == "features":
+            preparation.append(DeepFeatures.of(network, call=call, inputs=inputs, target=data.target))
+            features = on_features(preparation, data, machine, workers=config.workers)
+            call, inputs = "linear", assembly.prepared(data.inputs, preparation)
+            network = models.build(call, inputs=inputs, target=data.target)
+        weight: Any = getattr(network, "auxiliary_weight", None)
+        if weight is not None:
+            task = AuxiliaryHeads(task, weight)
         model = nn.Sequential(preparation, network, task.output())
-        plan = cls(config=config, data=data, call=call, model=model, task=task, machine=machine)
+        plan = cls(
+            config=config,
+            data=data,
+            call=call,
+            model=model,
+            task=task,
+            machine=machine,
+            transfer=transfer,
+            features=features,
+        )
         plan._try_out()
         return plan
+
+    @property
+    def learner(self) -> nn.Sequential:
+        """The model as the loop takes it: without the preparation, where that is done already."""
+        return self.model if self.features is None else nn.Sequential(nn.Sequential(), self.model[1], self.model[2])
+
+    @property
+    def title(self) -> str:
+        """The network's call, and what it works on."""
+        return self.call if self.features is None else f"{self.call} on deep features of {self.config.model}"
 
     @property
     def batch(self) -> int:
         """Samples per step: 64, or a tenth of a training split that is smaller than 640, but at least 16."""
         return self.config.batch or max(16, min(64, len(self.data.train) // 10))
 
-    def batches(self, split: Split, *, seed: int | None = None, alone: bool = False) -> Batches:
+    def batches(self, name: str, *, seed: int | None = None, alone: bool = False) -> Batches:
         """The steps over a split: shuffled and augmented when there is a seed, else in order."""
+        split = (self.features or self.data.splits)[name]
         if seed is None:
             return Batches(
                 split,
@@ -115,9 +158,12 @@ class Plan:
     def augmentation(self) -> Augment | None:
         """The augmentation of the training batches."""
         image = isinstance(self.data.inputs, spec.Image)
-        text = ("crop" if image else "none") if self.config.augment == "auto" else self.config.augment
+        alike = not image or self.features is not None
+        text = ("none" if alike else "crop") if self.config.augment == "auto" else self.config.augment
         if text == "none":
             return None
+        if self.features is not None:
+            raise InputError(f"augment={text!r} goes with images, not with features computed once; leave it out.")
         if not isinstance(self.data.inputs, spec.Image):
             raise InputError(
                 f"augment={text!r} is for images, but the inputs are {self.data.inputs}; write augment='none'."
@@ -142,19 +188,20 @@ class Plan:
                 raise UnknownNameError("regularizer on weights", asked.name, ("elastic", "max-norm"))
         return penalties, limits
 
-    def optimizer(self, parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Optimizer:
-        """The run's optimizer over some parameters."""
-        return build_optimizer(self.config.optimizer, parameters, rate=rate, weight_decay=self.config.weight_decay)
+    def optimizer(self, network: nn.Module, phase: str, rate: float) -> torch.optim.Optimizer:
+        """The run's optimizer over the parameters of a network that a phase moves."""
+        groups = self.transfer.groups(network, self.task.parameters_of(phase, network), rate)
+        return build_optimizer(self.config.optimizer, groups, rate=rate, weight_decay=self.config.weight_decay)
 
     def initial_loss(self) -> InitialLoss:
         """The loss before any training, over the first batches of the training split as it is evaluated."""
         targets = self.data.train.targets
         reference = self.task.reference(targets)
-        model, task = copy.deepcopy(self.model).to(self.machine.device).eval(), copy.deepcopy(self.task)
+        model, task = copy.deepcopy(self.learner).to(self.machine.device).eval(), copy.deepcopy(self.task)
         task.to(self.machine.device)
         total = samples = 0.0
         with torch.no_grad(), seeding.preserved():
-            for number, pieces in enumerate(self.batches(self.data.train, seed=self.config.seed, alone=True).epoch(1)):
+            for number, pieces in enumerate(self.batches("train", seed=self.config.seed, alone=True).epoch(1)):
                 for piece in pieces:
                     total += float(task.step(task.phases[0], model[:2], piece).losses.sum())
                     samples += len(piece.index)
@@ -167,21 +214,21 @@ class Plan:
         self.task.to(self.machine.device)
 
         def repeat(number: int) -> Batches:
-            return self.batches(self.data.train, seed=seeding.mix(self.config.seed, number), alone=True)
+            return self.batches("train", seed=seeding.mix(self.config.seed, number), alone=True)
 
         return range_test(
-            self.model, self.task, repeat, self.optimizer, self.machine, seed=self.config.seed, clip=self.config.clip
+            self.learner, self.task, repeat, self.optimizer, self.machine, seed=self.config.seed, clip=self.config.clip
         )
 
     def training(self, rate: float) -> loop.Training:
         """Everything that will move."""
-        train, valid = self.batches(self.data.train, seed=self.config.seed), self.batches(self.data.valid)
+        train, valid = self.batches("train", seed=self.config.seed), self.batches("valid")
         self.task.to(self.machine.device)
         self.model.to(self.machine.device)
         epochs, optimizers, schedules = self._movers(rate, train.steps)
         penalties, limits = self.regularizers()
         return loop.Training(
-            model=self.model,
+            model=self.learner,
             task=self.task,
             train=train,
             valid=valid,
@@ -200,9 +247,7 @@ class Plan:
     def _movers(self, rate: float, steps: int) -> tuple[int, dict[str, torch.optim.Optimizer], dict[str, Schedule]]:
         """The number of epochs, and for each phase the optimizer and the schedule over them."""
         epochs = self.config.epochs or min(200, max(20, math.ceil(1500 / steps)))
-        optimizers = {
-            phase: self.optimizer(self.task.parameters_of(phase, self.model[1]), rate) for phase in self.task.phases
-        }
+        optimizers = {phase: self.optimizer(self.model[1], phase, rate) for phase in self.task.phases}
         schedules = {
             phase: build_schedule(self.config.schedule, optimizer, rate=rate, epochs=epochs, steps=steps)
             for phase, optimizer in optimizers.items()
@@ -219,7 +264,7 @@ class Plan:
         self._try_network()
         if not assembly.parameters(self.model[1]):
             raise InputError(f"{self.call} has no parameters, so there is nothing to train; write another --model.")
-        steps = self.batches(self.data.train, seed=self.config.seed).steps
+        steps = self.batches("train", seed=self.config.seed).steps
         self._movers(self.config.fixed_rate or FALLBACK, steps)
 
     def _try_network(self) -> None:

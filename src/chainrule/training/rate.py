@@ -16,7 +16,7 @@ import copy
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -36,7 +36,8 @@ SMOOTH = 3.0
 #: Steps at the start of a sweep whose mean is the loss that the sweep began with.
 START = 10
 
-MakeOptimizer = Callable[[Iterable[nn.Parameter], float], torch.optim.Optimizer]
+#: From a network, a phase of the task and a rate.
+MakeOptimizer = Callable[[nn.Module, str, float], torch.optim.Optimizer]
 
 
 def range_test(
@@ -55,7 +56,7 @@ def range_test(
         model: ``Sequential(preparation, network, output)``; it is copied for each sweep.
         task: The task; its first phase is tested.
         batches: Gives the training batches of a repeat, whole (not shared among processes).
-        make_optimizer: Builds the run's optimizer from parameters and a rate.
+        make_optimizer: Builds the run's optimizer for a network, a phase and a rate.
         machine: Device and precision.
         seed: Seed of what the network itself draws (dropout).
         clip: Largest norm of the gradient.
@@ -95,20 +96,21 @@ def sweep(
     """Train ``model`` with each rate for one step; gives the losses until they diverge."""
     phase = task.phases[0]
     parameters = list(task.parameters_of(phase, model[1]))
-    optimizer = make_optimizer(parameters, rates[0])
+    optimizer = make_optimizer(model[1], phase, rates[0])
+    factors = [group["lr"] / rates[0] for group in optimizer.param_groups]
     losses: list[float] = []
     model.train()
     for rate, pieces in zip(rates, _endless(batches), strict=False):
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        for group, factor in zip(optimizer.param_groups, factors, strict=True):
+            group["lr"] = factor * rate
 
         def loss_and_gradient(pieces: list[Batch] = pieces) -> torch.Tensor:
             optimizer.zero_grad()
             total = torch.zeros((), device=machine.device)
             for piece in pieces:
                 with machine.autocast():
-                    share = task.step(phase, model[:2], piece).losses.float().sum() / piece.total
-                share.backward()
+                    share, objective = task.step(phase, model[:2], piece).share(piece.total)
+                objective.backward()
                 total += share.detach()
             if clip is not None:
                 nn.utils.clip_grad_norm_(parameters, clip)

@@ -76,10 +76,11 @@ class Session:
         """What the model is."""
         row = None if ":" in self.plan.call or self.plan.call.startswith("<") else models.row(self.plan.call)
         return Built(
-            model=self.plan.call,
+            model=self.plan.title,
             paper=row.paper if row else "",
             parameters=assembly.parameters(self.plan.model),
             preparation=assembly.describe(self.plan.model[0]),
+            start=list(self.plan.transfer.told),
             task=self.plan.task.name,
             device=str(self.plan.machine.device),
             processes=self.plan.machine.processes,
@@ -93,14 +94,15 @@ class Session:
         steps, saved = loop.train(training), time.monotonic()
         while self.reason_to_stop(training) is None:
             event = next(steps)
+            ended = isinstance(event, Epoch)
+            # Before anybody hears of the epoch: who stops there leaves a checkpoint that says that they are here.
+            if isinstance(event, Epoch) and event.best and self.plan.machine.first:
+                assembly.save_weights(self.record.model, self.plan.model)
             try:
                 yield event
             except GeneratorExit:
                 self.save(training)
                 raise
-            ended = isinstance(event, Epoch)
-            if isinstance(event, Epoch) and event.best and self.plan.machine.first:
-                assembly.save_weights(self.record.model, self.plan.model)
             if ended or self.plan.machine.same(time.monotonic() - saved > self.plan.config.checkpoint_every):
                 self.save(training)
                 saved = time.monotonic()
@@ -148,7 +150,7 @@ class Session:
     def evaluate(self, training: loop.Training) -> Evaluated:
         """The trained model on the test split, and beside it the best constant prediction."""
         split = self.plan.data.test
-        batches = self.plan.batches(split)
+        batches = self.plan.batches("test")
         outputs: list[tuple[torch.Tensor, ...]] = []
         metrics = loop.evaluate(training, batches, outputs)
         constant = self.plan.task.constant(self.plan.data.train.targets.to(self.plan.machine.device))

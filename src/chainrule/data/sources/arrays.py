@@ -15,11 +15,11 @@ from chainrule.data.dataset import Data
 from chainrule.data.sources.columns import encode
 from chainrule.data.sources.memory import in_memory, strata
 from chainrule.data.sources.target import check_members, read_target
-from chainrule.data.spec import Image, Inputs, Target, Vector
+from chainrule.data.spec import Inputs, Target, Vector, maps_of
 from chainrule.data.splits import split
 from chainrule.errors import InputError, listing
 
-#: Full white of images whose numbers are not 8-bit: the least of these that no pixel exceeds.
+#: Full white of images and volumes whose numbers are not 8-bit: the least of these that no value exceeds.
 _WHITES = (1.0, 16.0, 255.0, 65_535.0)
 _PARTS = ("train", "valid", "test")
 
@@ -30,7 +30,8 @@ def from_arrays(
     """Divide samples ``x`` and targets ``y`` into splits.
 
     Args:
-        x: ``[n, d]`` numbers, or images ``[n, h, w]``, ``[n, c, h, w]`` or ``[n, h, w, c]``.
+        x: ``[n, d]`` numbers; images ``[n, h, w]``, ``[n, c, h, w]`` or ``[n, h, w, c]``; or volumes
+            ``[n, c, d, h, w]`` or ``[n, d, h, w, c]``. Four axes are always images: volumes have an axis of channels.
         y: ``[n]`` or ``[n, k]``. Whole numbers and texts are classes, ``[n, k]`` zeros and ones labels, other numbers
             real.
         name: Name of the data.
@@ -56,7 +57,7 @@ def from_npz(path: Path, *, kind: str | None = None, fractions: Sequence[float],
     Raises:
         InputError: When the file is damaged, lacks an array, or holds Python objects.
     """
-    arrays = _open_npz(path)
+    arrays = open_npz(path)
     if {"x", "y"} <= arrays.keys():
         return from_arrays(arrays["x"], arrays["y"], name=path.name, kind=kind, fractions=fractions, seed=seed)
     given = [part for part in _PARTS if f"x_{part}" in arrays and f"y_{part}" in arrays]
@@ -122,28 +123,36 @@ def _read_inputs(x: np.ndarray) -> tuple[Inputs, Tensor, tuple[str, ...]]:
     if x.ndim == 2:
         inputs = Vector.numbers(x.shape[1])
         return inputs, encode(x, inputs), ()
-    if x.ndim not in (3, 4) or x.dtype.kind not in "biuf":
+    if x.ndim not in (3, 4, 5) or x.dtype.kind not in "biuf":
         raise InputError(
-            f"The samples have to be numbers [n, d], or images [n, h, w] or [n, c, h, w], but {list(x.shape)} of type "
-            f"{x.dtype} came; write x[:, None] for a single column."
+            "The samples have to be numbers [n, d], images [n, h, w] or [n, c, h, w], or volumes [n, c, d, h, w], but "
+            f"{list(x.shape)} of type {x.dtype} came; write x[:, None] for a single column."
         )
+    what = "volumes" if x.ndim == 5 else "images"
     notes: tuple[str, ...] = ()
-    images = x[:, None] if x.ndim == 3 else x
-    if images.shape[-1] in (1, 3) and images.shape[1] not in (1, 3):
-        images = np.moveaxis(images, -1, 1)
-        notes = (f"The samples {list(x.shape)} are read as images whose last axis is the channels.",)
-    if not np.isfinite(images).all():
-        bad = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))
+    maps = x[:, None] if x.ndim == 3 else x
+    if maps.shape[-1] in (1, 3) and maps.shape[1] not in (1, 3):
+        maps = np.moveaxis(maps, -1, 1)
+        notes = (f"The samples {list(x.shape)} are read as {what} whose last axis is the channels.",)
+    elif x.ndim == 4 and x.shape[1] > 4:
+        notes = (
+            f"The samples {list(x.shape)} are read as images of {x.shape[1]} channels; for volumes of one channel "
+            "write x[:, None].",
+        )
+    finite = np.isfinite(maps).reshape(len(x), -1).all(axis=1)
+    if not finite.all():
+        bad = np.flatnonzero(~finite)
         raise InputError(
-            f"{len(bad)} of {len(x)} images hold NaN or infinity: sample {listing((bad + 1).tolist())}; correct or "
+            f"{len(bad)} of {len(x)} {what} hold NaN or infinity: sample {listing((bad + 1).tolist())}; correct or "
             "remove them."
         )
-    most = float(images.max())
-    eight_bit = images.dtype.kind in "biu" and images.min() >= 0 and most <= 255
-    white = 255.0 if images.dtype == np.uint8 else next((white for white in _WHITES if most <= white), most)
-    raw = torch.from_numpy(np.ascontiguousarray(images, dtype=np.uint8 if eight_bit else np.float32))
-    _, channels, height, width = images.shape
-    return Image(channels, height, width, white=white), raw, notes
+    most = float(maps.max())
+    eight_bit = maps.dtype.kind in "biu" and maps.min() >= 0 and most <= 255
+    # Images of 8 bits may be dark; volumes of 8 bits are often grids of zeros and ones.
+    whites = (255.0,) if maps.dtype == np.uint8 and what == "images" else _WHITES
+    white = next((white for white in whites if most <= white), most)
+    raw = torch.from_numpy(np.ascontiguousarray(maps, dtype=np.uint8 if eight_bit else np.float32))
+    return maps_of(maps.shape[1:], white=white), raw, notes
 
 
 def _check_lengths(x: np.ndarray, y: np.ndarray) -> None:
@@ -160,7 +169,12 @@ def _joined(arrays: list[NDArray[Any]], letter: str) -> np.ndarray:
     return np.concatenate(arrays)
 
 
-def _open_npz(path: Path) -> dict[str, np.ndarray]:
+def open_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an ``.npz`` file by their names in small letters.
+
+    Raises:
+        InputError: When the file is damaged, or holds Python objects.
+    """
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {key.lower(): file[key] for key in file.files}

@@ -13,7 +13,7 @@ from chainrule.data.dataset import Data
 from chainrule.data.sources.arrays import as_array, from_arrays, read_targets
 from chainrule.data.sources.memory import Numbered, absent_classes, strata
 from chainrule.data.sources.target import check_members
-from chainrule.data.spec import Classes, Image, Inputs, Target, Vector
+from chainrule.data.spec import Classes, Inputs, Target, Vector, maps_of
 from chainrule.data.splits import split
 from chainrule.errors import InputError
 
@@ -102,12 +102,11 @@ def _sample(source: Dataset[Any], index: int) -> Tensor:
 def _spec(sample: Tensor) -> Inputs:
     if sample.ndim == 1:
         return Vector.numbers(len(sample))
-    if sample.ndim == 3:
-        channels, height, width = sample.shape
-        return Image(channels, height, width, white=255.0 if sample.dtype == torch.uint8 else 1.0)
+    if sample.ndim in (3, 4):
+        return maps_of(sample.shape, white=255.0 if sample.dtype == torch.uint8 else 1.0)
     raise InputError(
-        f"Each x of the dataset has to be numbers [d] or an image [c, h, w], but {list(sample.shape)} came; reshape "
-        "it in the dataset."
+        "Each x of the dataset has to be numbers [d], an image [c, h, w] or a volume [c, d, h, w], but "
+        f"{list(sample.shape)} came; reshape it in the dataset."
     )
 
 
