@@ -10,7 +10,7 @@ from typing import Any
 
 from chainrule import registry
 
-FIELDS = ("name", "family", "summary", "paper", "year", "inputs", "targets", "where", "peer")
+FIELDS = ("name", "family", "summary", "paper", "year", "inputs", "targets", "where", "peer", "parameters")
 
 
 def rows(kind: str) -> list[dict[str, Any]]:

@@ -49,6 +49,16 @@ def test_files_are_read(how: str, tmp_path: Path) -> None:
         assert torch.equal(tensor, state[name])
 
 
+def test_build_takes_weights(tmp_path: Path) -> None:
+    made = network()
+    save_file(made.state_dict(), tmp_path / "made.safetensors")
+    other = models.build(CALL, inputs=COLOUR, target=THREE, weights=tmp_path / "made.safetensors")
+    assert torch.equal(other.conv1.weight, made.conv1.weight)
+    assert other.fc.weight.shape == (3, 16)
+    with pytest.raises(InputError, match="no weights at nowhere"):
+        models.build(CALL, inputs=COLOUR, target=THREE, weights="nowhere")
+
+
 def test_the_head_stays_new_where_the_classes_are_others() -> None:
     made, other = network(), network(target=THREE)
     before = other.fc.weight.clone()

@@ -23,6 +23,7 @@ def command(
             "name": [row["name"] for row in rows],
             "takes": [", ".join(row["inputs"]) for row in rows],
             "year": [row["year"] or "" for row in rows],
+            "parameters": [f"{row['parameters']:,}" if row["parameters"] else "" for row in rows],
             "what it is": [row["summary"] for row in rows],
         }
     )

@@ -7,6 +7,7 @@
 
 import importlib
 import traceback
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -50,7 +51,7 @@ def row(model: str) -> registry.Entry | None:
     return None if ":" in name else registry.lookup("model", name)
 
 
-def build(model: str, *, inputs: Inputs, target: Target) -> nn.Module:
+def build(model: str, *, inputs: Inputs, target: Target, weights: str | Path | None = None) -> nn.Module:
     """Build a model for these inputs and this target.
 
     Args:
@@ -60,11 +61,20 @@ def build(model: str, *, inputs: Inputs, target: Target) -> nn.Module:
         inputs: What the network takes, already prepared: a ``Vector`` of numbers, an ``Image`` or a ``Volume`` of
             floats.
         target: What it is to learn; the network has one output for each of its names.
+        weights: What it starts from: a file, the directory of a run, or ``"imagenet"``; see
+            :mod:`chainrule.models.weights`. The head stays new where the classes are others.
 
     Raises:
         UnknownNameError: When no model has that name.
-        InputError: When the model is not made for such data, or does not know an option.
+        InputError: When the model is not made for such data, does not know an option, or the weights are not its own.
     """
+    if weights is not None:
+        from chainrule.models import weights as pretrained
+
+        network = build(model, inputs=inputs, target=target)
+        head = pretrained.head(model, inputs=inputs, target=target)
+        pretrained.load(network, pretrained.read(weights, row(model)), head, call=model, target=target)
+        return network
     call, entry = registry.parse(model), row(model)
     if entry is None:
         return _foreign(call, inputs, target)
@@ -81,7 +91,7 @@ def build(model: str, *, inputs: Inputs, target: Target) -> nn.Module:
             f"{call.name} learns {wanted}, but this target is of {KINDS[target.kind]}; take another model."
         )
     arguments = {**entry.preset, **(entry.arguments(inputs, target) if entry.arguments else {})}
-    network: nn.Module = registry.call(entry.build, call.options, call.name, **arguments)
+    network = registry.call(entry.build, call.options, call.name, **arguments)
     if inputs.kind != "vector":
         output_shape(network, inputs.shape, what=call.name)
     return network

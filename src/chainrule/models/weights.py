@@ -120,14 +120,24 @@ def load(network: nn.Module, weights: Weights, head: frozenset[str], *, call: st
 
 
 def head(call: str, *, inputs: Inputs, target: Target) -> frozenset[str]:
-    """Names of the tensors of a network that depend on the number of its classes."""
+    """Names of the tensors of a network that depend on the number of its classes.
+
+    Raises:
+        InputError: When none does.
+    """
     shapes: list[dict[str, torch.Size]] = []
     for names in (target.names, (*target.names, "one more")):
         # A factory of the user's own may compute what needs real numbers.
         with torch.device("cpu" if ":" in call else "meta"):
             network = models.build(call, inputs=inputs, target=replace(target, names=names))
         shapes.append({name: tensor.shape for name, tensor in network.state_dict().items()})
-    return frozenset(name for name, shape in shapes[0].items() if shapes[1][name] != shape)
+    found = frozenset(name for name, shape in shapes[0].items() if shapes[1][name] != shape)
+    if not found:
+        raise InputError(
+            f"{call} has no tensor that depends on the number of classes, so its head cannot be told from the rest; "
+            "let it make its outputs from target.names."
+        )
+    return found
 
 
 def standardization(weights: Weights, inputs: Inputs) -> Standardize | None:

@@ -75,21 +75,20 @@ class Transfer:
         """
         if self.mode == "none":
             return self
+        told = self.told
         if pretrained is None:
-            place = surgery.head_of(network)
-            head, told = frozenset(n for n, _ in network.named_parameters() if n.startswith(f"{place}.")), self.told
+            last = surgery.head_of(network)
+            head = frozenset(name for name in network.state_dict() if name.startswith(f"{last}."))
         else:
             head = weights.head(call, inputs=inputs, target=target)
+            last = [name for name in network.state_dict() if name in head][-1].rpartition(".")[0]
             new = weights.load(network, pretrained, head, call=call, target=target)
             total = len(network.state_dict())
             fresh = f"; new: {listing(sorted(new), most=3)}" if new else ""
-            told = (
-                f"{call} starts from {pretrained.source}: {total - len(new)} of {total} tensors{fresh}.",
-                *self.told,
-            )
+            told = (f"{call} starts from {pretrained.source}: {total - len(new)} of {total} tensors{fresh}.", *told)
         if self.mode == "head":
-            surgery.freeze(network)
-            # An auxiliary head is one, too.
+            surgery.freeze(network, until=last)
+            # Auxiliary heads learn, too.
             for name, parameter in network.named_parameters():
                 parameter.requires_grad_(parameter.requires_grad or name in head)
         return replace(self, head=head, told=told)

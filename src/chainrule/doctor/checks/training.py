@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from chainrule.doctor.examine import find, find_all
 from chainrule.doctor.finding import Finding
 from chainrule.registry import register
-from chainrule.training.events import Epoch, Evaluated, Event, Finished, InitialLoss, Loaded, RateTest
+from chainrule.training.events import Built, Epoch, Evaluated, Event, Finished, InitialLoss, Loaded, RateTest
 
 
 @register("check", "initial-loss", family="before training")
@@ -18,6 +18,10 @@ def initial_loss(events: Sequence[Event]) -> Finding | None:
     said = (
         f"loss {initial.loss:.3f} before training, about {initial.untrained:.3f} expected of a model that knows nothing"
     )
+    built = find(events, Built)
+    if built is not None and built.start:
+        sentence = f"The network starts from weights that have learned, with a loss of {initial.loss:.3f}."
+        return Finding(check="initial-loss", status="SKIP", sentence=sentence, evidence=evidence)
     # Random outputs of unit size raise a cross-entropy of few classes by about half; far more means outputs far too
     # large.
     if 0.5 * initial.untrained <= initial.loss <= 2 * initial.untrained + 0.5:
