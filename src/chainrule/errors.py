@@ -22,7 +22,7 @@ class UnknownNameError(InputError):
     def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
         near = nearest(name, known)
-        hint = f"did you mean {near!r}?" if near else f"write one of: {', '.join(known)}."
+        hint = f"did you mean {near!r}?" if near else f"write one of: {choices(known)}."
         super().__init__(f"There is no {what} named {name!r}; {hint}")
 
 
@@ -31,6 +31,13 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     by_lower = {item.lower(): item for item in known}
     matches = get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.5)
     return by_lower[matches[0]] if matches else None
+
+
+def choices(items: Iterable[str], most: int = 12) -> str:
+    """``a, b, c and 40 more``: names to choose from, without quotes."""
+    shown = list(items)
+    more = f" and {len(shown) - most} more" if len(shown) > most else ""
+    return ", ".join(shown[:most]) + more
 
 
 def listing(items: Iterable[object], most: int = 5) -> str:

@@ -14,7 +14,7 @@ from torch import nn
 
 from chainrule import registry
 from chainrule.data.spec import Image, Inputs, Target, Volume
-from chainrule.errors import InputError
+from chainrule.errors import InputError, choices
 from chainrule.models.vision.arithmetic import output_shape
 
 KINDS = {
@@ -83,7 +83,7 @@ def build(model: str, *, inputs: Inputs, target: Target, weights: str | Path | N
         fitting = [name for name, other in registry.entries("model").items() if inputs.kind in other.inputs]
         raise InputError(
             f"{call.name} takes {wanted}, but these inputs are {KINDS[inputs.kind]}; "
-            f"write --model with one of: {', '.join(fitting)}."
+            f"write --model with one of: {choices(fitting)}."
         )
     if target.kind not in entry.targets:
         wanted = " or ".join(KINDS[kind] for kind in entry.targets)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from chainrule import models, storage
 from chainrule.data.spec import Image, Inputs, Target, from_json
-from chainrule.errors import InputError, listing
+from chainrule.errors import InputError, choices, listing
 from chainrule.nn.preparation import Standardize
 from chainrule.registry import Entry
 
@@ -162,7 +162,7 @@ def _public(entry: Entry | None) -> Path:
 
         having = [name for name, row in registry.entries("model").items() if row.public]
         what = f"{entry.name} has" if entry else "A network of your own has"
-        raise InputError(f"{what} no public weights; those that have: {', '.join(having)}. Or write a file.")
+        raise InputError(f"{what} no public weights; those that have: {choices(having)}. Or write a file.")
     path = Path(torch.hub.get_dir()) / "checkpoints" / entry.public.rpartition("/")[2]
     wanted = cast(re.Match[str], re.search(r"-([0-9a-f]{8,})\.pth$", path.name))[1]
     if not path.exists():
