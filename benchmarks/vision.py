@@ -33,10 +33,10 @@ def forward(network: nn.Module, images: Tensor) -> None:
 
 
 def both(network: nn.Module, images: Tensor) -> None:
-    """As in training; of several heads the first counts."""
+    """As in training; all heads count."""
     output = network(images)
-    main = output if isinstance(output, Tensor) and output.ndim == 2 else output[0]
-    main.sum().backward()
+    heads = [output] if isinstance(output, Tensor) else [head for head in output if head is not None]
+    sum(head.sum() for head in heads).backward()
 
 
 def seconds(run: Callable[[nn.Module, Tensor], None], network: nn.Module, images: Tensor, repeats: int) -> float:

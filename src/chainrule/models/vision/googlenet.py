@@ -4,7 +4,8 @@
 between them, average pooling, dropout, linear layer: 22 weighted layers and 6,998,552 parameters. Two heads of the same
 size as a small classifier, ``average pool - conv 128@1x1 - fc 1024 - fc k`` each, branch off in the middle while the
 network is trained, and their losses count 0.3 each: 13,378,280 parameters with them.
-Differs from the paper: He initialization with biases of zero. The heads pool by 5x5 windows in steps of 3, which makes
+Differs from the paper: He initialization with biases of zero; the paper gives no numbers for LRN, here they are Caffe's
+(five channels, alpha 1e-4, beta 0.75, k 1). The heads pool by 5x5 windows in steps of 3, which makes
 4x4 of the paper's 14x14; from images of another size, the pooled map is averaged or repeated to 4x4.
 The row ``googlenet-torchvision`` is the network of torchvision's weights: batch normalization instead of biases and
 LRN, 3x3 kernels instead of 5x5, a 2x2 window in the last pooling, heads that pool adaptively, less dropout; 13,004,888
