@@ -5,50 +5,15 @@
 32
 """
 
-import importlib
-import traceback
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
-from chainrule import registry
-from chainrule.data.spec import Image, Inputs, Target, Volume
-from chainrule.errors import InputError, choices
-from chainrule.models.vision.arithmetic import output_shape
+from chainrule.data.spec import Inputs, Target
+from chainrule.models import weights as pretrained
+from chainrule.models.building import KINDS, default, fresh, names, row
 
-KINDS = {
-    "vector": "tables",
-    "image": "images",
-    "volume": "volumes",
-    "classes": "classes",
-    "labels": "labels",
-    "real": "real numbers",
-    "mask": "masks of pixels",
-}
-
-
-def names() -> list[str]:
-    """Names of all registered models."""
-    return list(registry.entries("model"))
-
-
-def default(inputs: Inputs) -> str:
-    """The model that ``--model auto`` takes.
-
-    ``mlp`` for tables, ``enzynet`` for volumes, ``lenet5`` for small grey images, ``resnet20`` for all others.
-    """
-    if isinstance(inputs, Volume):
-        return "enzynet"
-    if not isinstance(inputs, Image):
-        return "mlp"
-    return "lenet5" if inputs.channels == 1 and max(inputs.height, inputs.width) <= 32 else "resnet20"
-
-
-def row(model: str) -> registry.Entry | None:
-    """The registry row behind a call such as ``"mlp(width=32)"``, or None for the user's own ``"module:factory"``."""
-    name = registry.parse(model).name
-    return None if ":" in name else registry.lookup("model", name)
+__all__ = ["KINDS", "build", "default", "names", "row"]
 
 
 def build(model: str, *, inputs: Inputs, target: Target, weights: str | Path | None = None) -> nn.Module:
@@ -68,66 +33,8 @@ def build(model: str, *, inputs: Inputs, target: Target, weights: str | Path | N
         UnknownNameError: When no model has that name.
         InputError: When the model is not made for such data, does not know an option, or the weights are not its own.
     """
+    network = fresh(model, inputs=inputs, target=target)
     if weights is not None:
-        from chainrule.models import weights as pretrained
-
-        network = build(model, inputs=inputs, target=target)
         head = pretrained.head(model, inputs=inputs, target=target)
         pretrained.load(network, pretrained.read(weights, row(model)), head, call=model, target=target)
-        return network
-    call, entry = registry.parse(model), row(model)
-    if entry is None:
-        return _foreign(call, inputs, target)
-    if inputs.kind not in entry.inputs:
-        wanted = " or ".join(KINDS[kind] for kind in entry.inputs)
-        fitting = [name for name, other in registry.entries("model").items() if inputs.kind in other.inputs]
-        raise InputError(
-            f"{call.name} takes {wanted}, but these inputs are {KINDS[inputs.kind]}; "
-            f"write --model with one of: {choices(fitting)}."
-        )
-    if target.kind not in entry.targets:
-        wanted = " or ".join(KINDS[kind] for kind in entry.targets)
-        raise InputError(
-            f"{call.name} learns {wanted}, but this target is of {KINDS[target.kind]}; take another model."
-        )
-    arguments = {**entry.preset, **(entry.arguments(inputs, target) if entry.arguments else {})}
-    network = registry.call(entry.build, call.options, call.name, **arguments)
-    if inputs.kind != "vector":
-        output_shape(network, inputs.shape, what=call.name)
     return network
-
-
-def _foreign(call: registry.Call, inputs: Inputs, target: Target) -> nn.Module:
-    """Build the user's own network from ``module:factory``."""
-    place, _, attribute = call.name.partition(":")
-    try:
-        factory: Any = importlib.import_module(place)
-        for part in attribute.split("."):
-            factory = getattr(factory, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(
-            f"{call.name!r} cannot be imported ({error}); write 'module:factory' as Python would find it."
-        ) from error
-    except Exception as error:
-        raise _raised(f"{place!r}, when it is imported,", error) from error
-    if not callable(factory):
-        raise InputError(f"{call.name} must be a class or a function that gives a network; it is {factory!r}.")
-    wanted = registry.keywords(factory)
-    fixed = {name: spec for name, spec in (("inputs", inputs), ("target", target)) if name in wanted}
-    try:
-        network = registry.call(factory, call.options, call.name, **fixed)
-    except InputError:
-        raise
-    except Exception as error:
-        raise _raised(call.name, error) from error
-    if not isinstance(network, nn.Module):
-        raise InputError(f"{call.name} must give a torch.nn.Module; it gave {type(network).__name__}.")
-    return network
-
-
-def _raised(what: str, error: Exception) -> InputError:
-    """What a user's own code raised, and in which line of it."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return InputError(
-        f"{what} raises {type(error).__name__}: {error} ({last.filename}, line {last.lineno}); correct it there."
-    )

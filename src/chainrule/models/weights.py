@@ -15,9 +15,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from chainrule import models, storage
+from chainrule import registry, storage
 from chainrule.data.spec import Image, Inputs, Target, from_json
 from chainrule.errors import InputError, choices, listing
+from chainrule.models.building import fresh
 from chainrule.nn.preparation import Standardize
 from chainrule.registry import Entry
 
@@ -129,7 +130,7 @@ def head(call: str, *, inputs: Inputs, target: Target) -> frozenset[str]:
     for names in (target.names, (*target.names, "one more")):
         # A factory of the user's own may compute what needs real numbers.
         with torch.device("cpu" if ":" in call else "meta"):
-            network = models.build(call, inputs=inputs, target=replace(target, names=names))
+            network = fresh(call, inputs=inputs, target=replace(target, names=names))
         shapes.append({name: tensor.shape for name, tensor in network.state_dict().items()})
     found = frozenset(name for name, shape in shapes[0].items() if shapes[1][name] != shape)
     if not found:
@@ -158,8 +159,6 @@ def standardization(weights: Weights, inputs: Inputs) -> Standardize | None:
 def _public(entry: Entry | None) -> Path:
     """The public file of a row, fetched if it is not in torch's cache; its name holds the start of its SHA-256."""
     if entry is None or entry.public is None:
-        from chainrule import registry
-
         having = [name for name, row in registry.entries("model").items() if row.public]
         what = f"{entry.name} has" if entry else "A network of your own has"
         raise InputError(f"{what} no public weights; those that have: {choices(having)}. Or write a file.")
