@@ -27,6 +27,8 @@ format: .venv/ready-dev  ## put the code into the house's form
 docs: .venv/ready-dev  ## write the generated pages of docs/ again
 	$(BIN)/python docs/generate.py
 	$(BIN)/python docs/draw_schedules.py
+	$(BIN)/python docs/draw_anatomy.py
+	$(BIN)/python docs/draw_traces.py
 
 peers: .venv/ready-dev  ## torchvision and timm, for the tests that compare with them
 	$(PIP) --no-deps --upgrade --target .peers torchvision timm

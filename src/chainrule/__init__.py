@@ -13,9 +13,13 @@ from typing import TYPE_CHECKING
 __version__: str
 __all__ = [
     "__version__",
+    "activation_statistics",
+    "anatomy",
     "data",
+    "derivative",
     "doctor",
     "fit",
+    "gradient_flow",
     "load_run",
     "losses",
     "metrics",
@@ -24,17 +28,28 @@ __all__ = [
     "optim",
     "report",
     "resume",
+    "summary",
     "surgery",
     "tasks",
+    "trace",
     "training",
 ]
 
 if TYPE_CHECKING:
     # What type checkers and editors see; the names below are the same.
-    from chainrule import data, doctor, losses, metrics, models, nn, optim, report, surgery, tasks, training
+    from chainrule import anatomy, data, doctor, losses, metrics, models, nn, optim, report, surgery, tasks, training
+    from chainrule.anatomy.derivative import derivative
+    from chainrule.anatomy.flow import gradient_flow
+    from chainrule.anatomy.statistics import activation_statistics
+    from chainrule.anatomy.summary import summary
+    from chainrule.anatomy.trace import trace
     from chainrule.api import fit, load_run, resume
 else:
-    _FUNCTIONS = {"fit": "chainrule.api", "load_run": "chainrule.api", "resume": "chainrule.api"}
+    _FUNCTIONS = {
+        **dict.fromkeys(("fit", "load_run", "resume"), "chainrule.api"),
+        **dict.fromkeys(("activation_statistics", "derivative", "gradient_flow"), "chainrule.anatomy"),
+        **dict.fromkeys(("summary", "trace"), "chainrule.anatomy"),
+    }
 
     def __getattr__(name: str) -> object:
         if name == "__version__":

@@ -335,3 +335,28 @@ def test_parquet_and_other_delimiters_are_the_same_table(chainrule: Command, pla
     ]
     assert {outcome.code for outcome in shown} == {0}
     assert len({outcome.out.partition('\n  "inputs"')[2] for outcome in shown}) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (["trace", "y - relu(w*x)", "w=2", "x=1"], ["'y' has no value"]),
+        (["trace", "x.__class__", "x=1"], ["attribute"]),
+        (["trace", "w @ x", "w=[1,2,3]", "x=[1,2]"], ["[3]", "[2]"]),
+        (["trace", "x", "x=open('t.csv')"], ["x"]),
+        (["summary", "vgg16", "--input", "3x16x16"], ["vanishes at features.30", "at least 32 pixels"]),
+        (["summary", "vgg16", "--input", "3,16"], ["--input '3,16' is no shape"]),
+        (["summary", "vgg61"], ["did you mean 'vgg1"]),
+    ],
+)
+def test_anatomy_refuses(chainrule: Command, line: list[str], words: list[str]) -> None:
+    wrong(chainrule(*line), *words)
+
+
+def test_anatomy_prints(chainrule: Command, place: Path) -> None:
+    done = chainrule("trace", "y - relu(w*x + b)", "y=5", "w=2", "x=1", "b=1", "--svg", "graph.svg")
+    assert done.code == 0
+    assert "w1 → w5 → w6 → w7 → w8" in done.out
+    assert (place / "graph.svg").read_text().startswith("<svg")
+    wrong(chainrule("trace", "x", "x=1", "--svg", "graph.svg"), "graph.svg exists and is never overwritten")
+    assert "4096" in chainrule("summary", "alexnet").out

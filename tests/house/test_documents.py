@@ -23,14 +23,19 @@ PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#\s]+)")
 
 
-@pytest.fixture(scope="module")
-def generate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
+def script(name: str) -> ModuleType:
+    """A script of ``docs/`` as a module."""
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    return script("generate")
 
 
 def concepts() -> list[dict[str, str]]:
@@ -59,6 +64,12 @@ def relative(path: Path) -> str:
 @pytest.mark.parametrize("page", ["docs/catalogue.md", "docs/concepts.md", "src/chainrule/catalogue.json"])
 def test_generated_pages_are_current(generate: ModuleType, page: str) -> None:
     assert (ROOT / page).read_text(encoding="utf-8") == generate.pages()[page], "write `make docs`"
+
+
+@pytest.mark.parametrize("name", ["draw_anatomy", "draw_traces"])
+def test_pictures_are_current(name: str) -> None:
+    for picture, text in script(name).pictures().items():
+        assert (DOCS / "pictures" / picture).read_text(encoding="utf-8") == text, "write `make docs`"
 
 
 @pytest.mark.parametrize("kind", registry.ROOMS)

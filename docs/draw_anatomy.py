@@ -1,0 +1,40 @@
+"""Write the pictures of ``docs/anatomy.md``.
+
+Run it with ``python docs/draw_anatomy.py``. They are the results of the page's own code, drawn anew.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from chainrule.anatomy.flow import GradientFlow, gradient_flow
+from chainrule.anatomy.statistics import ActivationStatistics, activation_statistics
+
+PICTURES = Path(__file__).parent / "pictures"
+
+
+def flow() -> GradientFlow:
+    """The gradient through ten sigmoid layers."""
+    torch.manual_seed(0)
+    layers = [part for _ in range(10) for part in (nn.Linear(64, 64), nn.Sigmoid())]
+    model = nn.Sequential(*layers, nn.Linear(64, 10))
+    return gradient_flow(model, (torch.randn(128, 64), torch.randint(0, 10, (128,))))
+
+
+def statistics() -> ActivationStatistics:
+    """The activations of eight tanh layers, drawn in three ways."""
+    torch.manual_seed(0)
+    model = nn.Sequential(*(part for _ in range(8) for part in (nn.Linear(256, 256), nn.Tanh())))
+    initializers = ("small-random", "small-random(std=1)", "xavier-normal")
+    return activation_statistics(model, torch.randn(256, 256), initializers=initializers)
+
+
+def pictures() -> dict[str, str]:
+    """The pictures, by their names in ``docs/pictures``."""
+    return {"gradient-flow.svg": flow().svg(), "activation-statistics.svg": statistics().svg()}
+
+
+if __name__ == "__main__":
+    for name, svg in pictures().items():
+        (PICTURES / name).write_text(svg, encoding="utf-8")
