@@ -10,6 +10,8 @@ from torch import nn
 
 from chainrule.anatomy.flow import GradientFlow, gradient_flow
 from chainrule.anatomy.statistics import ActivationStatistics, activation_statistics
+from chainrule.anatomy.summary import Summary, summary
+from chainrule.models.vision.alexnet import AlexNet
 
 PICTURES = Path(__file__).parent / "pictures"
 
@@ -30,9 +32,19 @@ def statistics() -> ActivationStatistics:
     return activation_statistics(model, torch.randn(256, 256), initializers=initializers)
 
 
+def layers() -> Summary:
+    """The layers of AlexNet."""
+    with torch.device("meta"):
+        return summary(AlexNet(), (3, 227, 227), what="AlexNet")
+
+
 def pictures() -> dict[str, str]:
     """The pictures, by their names in ``docs/pictures``."""
-    return {"gradient-flow.svg": flow().svg(), "activation-statistics.svg": statistics().svg()}
+    return {
+        "gradient-flow.svg": flow().svg(),
+        "activation-statistics.svg": statistics().svg(),
+        "layers-alexnet.svg": layers().svg(),
+    }
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def state() -> dict[str, Any]:
         "torch": torch.get_rng_state(),
         "cuda": list(torch.cuda.get_rng_state_all()) if torch.cuda.is_initialized() else [],
         "numpy": [str(name), torch.from_numpy(np.asarray(keys).astype(np.int64)), int(position), has_gauss, cached],
-        "random": [version, torch.tensor(words, dtype=torch.int64), gauss],
+        "random": [version, torch.tensor(words, dtype=torch.int64, device="cpu"), gauss],
     }
 
 

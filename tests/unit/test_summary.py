@@ -7,6 +7,8 @@ import random
 import sys
 import time
 from functools import cache
+from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -554,3 +556,23 @@ def test_command_refuses(arguments, kind, words):
     assert type(error) is kind
     assert words in str(error)
     assert math.prod(map(str(error).count, ["\n"])) == 0
+
+
+def test_the_picture_shows_each_telling_layer(tmp_path: Path) -> None:
+    table = summary(registry.lookup("model", "alexnet").make(), (3, 227, 227), what="AlexNet")
+    picture = ElementTree.fromstring(table.svg())
+    texts = [element.text for element in picture.iter() if element.tag.endswith("text")]
+    for words in ("AlexNet", "3x227x227", "96x55x55", "11 /4", "256x6x6", "37.8 M", "1000"):
+        assert words in texts
+    # The input, five convolutions, three poolings, three linear layers, and the background.
+    assert sum(element.tag.endswith("rect") for element in picture.iter()) == 13
+    assert table.save(tmp_path / "layers.svg").read_text(encoding="utf-8") == table.svg()
+    assert "119 of" in summary(registry.lookup("model", "resnet152").make(), (3, 224, 224)).svg()
+
+
+def test_a_model_without_memory_is_read_under_its_device() -> None:
+    with torch.device("meta"):
+        model = registry.lookup("model", "vgg19").make()
+        state = random.getstate()
+        assert summary(model, (3, 224, 224)).totals.parameters == 143_667_240
+    assert random.getstate() == state

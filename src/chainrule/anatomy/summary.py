@@ -18,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parameter import is_lazy
 
 from chainrule.anatomy import faces
+from chainrule.anatomy.layer_diagram import diagram
 from chainrule.anatomy.layers import Ledger, storage_of
 from chainrule.anatomy.summary_columns import memory, sized, table
 from chainrule.anatomy.summary_rows import Row
@@ -92,9 +93,13 @@ class Summary:
         """All that is known, as JSON."""
         return json.dumps(asdict(self), ensure_ascii=False, indent=2) + "\n"
 
+    def svg(self) -> str:
+        """The layers as blocks, as high as their maps and as wide as their channels."""
+        return diagram(self.model, self.shapes[0], self.rows)
+
     def save(self, path: str | Path) -> Path:
-        """Write it as ``.txt``, ``.md`` or ``.json``; an existing file stays."""
-        return faces.save(path, {".txt": self.text, ".md": self.markdown, ".json": self.to_json})
+        """Write it as ``.txt``, ``.md``, ``.json`` or ``.svg``; an existing file stays."""
+        return faces.save(path, {".txt": self.text, ".md": self.markdown, ".json": self.to_json, ".svg": self.svg})
 
     def _sums(self) -> list[str]:
         totals = self.totals

@@ -25,6 +25,7 @@ def command(
     classes: Annotated[int | None, typer.Option(help="Outputs of the model. Default: the paper's.", min=1)] = None,
     json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table in Markdown.")] = False,
+    svg: Annotated[str | None, typer.Option(metavar="FILE", help="Draw the layers into a new SVG file.")] = None,
 ) -> None:
     """Print a model's layer table: outputs, parameters, multiplications, receptive fields, memory."""
     from rich.console import Console
@@ -34,6 +35,8 @@ def command(
     _one_of(json, markdown)
     shape = _shape(size, model)
     found = summary(_built(model, shape, classes), shape, what=model)
+    if svg:
+        found.save(svg)
     console = Console()
     text = found.text(console.width if console.is_terminal else None)
     sys.stdout.write(found.to_json() if json else found.markdown() if markdown else text)
