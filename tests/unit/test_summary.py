@@ -87,6 +87,13 @@ def test_one_layer(layer, size, parameters):
     assert (row.size, row.parameters) == (size, parameters)
 
 
+def test_max_pooling_of_4x4():
+    row = summary(nn.MaxPool2d(2), (1, 4, 4)).rows[0]
+    assert (row.size, row.kernel, row.stride) == ((1, 2, 2), (2, 2), (2, 2))
+    x = torch.tensor([[1.0, 1.0, 2.0, 4.0], [5.0, 6.0, 7.0, 8.0], [3.0, 2.0, 1.0, 0.0], [1.0, 2.0, 3.0, 4.0]])
+    assert nn.MaxPool2d(2)(x[None]).tolist() == [[[6.0, 8.0], [3.0, 4.0]]]
+
+
 @pytest.mark.parametrize(("stride", "side"), [(1, 5), (2, 3), (3, 2)])
 def test_stride(stride, side):
     assert summary(nn.Conv2d(1, 1, 3, stride=stride), (1, 7, 7)).rows[0].size == (1, side, side)

@@ -105,6 +105,23 @@ def test_ten_layers_are_a_product_of_23_factors():
     assert traced.gradient["a1"].item() == pytest.approx((out - 0.5) * out / weights["a1"], rel=1e-12)
 
 
+def test_four_layers_share_their_errors():
+    weights, x, y = {"a": 0.5, "b": 2.0, "c": 1.5, "d": 0.8}, 3.0, 1.0
+    traced = trace("0.5*square(relu(d*relu(c*relu(b*relu(a*x)))) - y)", **weights, x=x, y=y)
+    hidden = [x]
+    for weight in weights.values():
+        hidden.append(max(weight * hidden[-1], 0.0))
+    # The error of each layer is that of the next, times its weight and slope; all units are active, so slopes are 1.
+    error, wanted = hidden[-1] - y, {}
+    for layer, (name, weight) in reversed(list(enumerate(weights.items()))):
+        wanted[name] = error * hidden[layer]
+        error *= weight
+    assert {name: float(traced.gradient[name]) for name in weights} == pytest.approx(wanted)
+    # Each edge is there once, however many of the four paths go through it.
+    assert len(traced.edges) == len({(edge.parent, edge.child) for edge in traced.edges})
+    assert [traced.counts[name] for name in weights] == [1, 1, 1, 1]
+
+
 def test_inactive_samples_of_a_batch_give_nothing():
     x, y = [1.0, -2.0, 3.0, -1.0], [1.0, 1.0, 2.0, 0.0]
     traced = agree(trace("mean(square(y - relu(w*x + b)))", x=x, y=y, w=2, b=0.5))
