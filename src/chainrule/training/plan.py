@@ -124,7 +124,8 @@ class Plan:
     @property
     def title(self) -> str:
         """The network's call, and what it works on."""
-        return self.call if self.features is None else f"{self.call} on deep features of {self.config.model}"
+        deep = [step.call for step in self.model[0].children() if isinstance(step, DeepFeatures)]
+        return f"{self.call} on deep features of {deep[0]}" if deep else self.call
 
     @property
     def batch(self) -> int:
