@@ -1,6 +1,7 @@
 """What every registered model keeps to, built with its ``tiny`` arguments."""
 
 import ast
+import inspect
 import os
 import subprocess
 import sys
@@ -272,8 +273,10 @@ def test_has_exactly_the_papers_parameters(name: str) -> None:
     entry = registry.lookup("model", name)
     with torch.device("meta"):
         model = entry.make()
-        assert model.eval()(torch.randn(1, *entry.shape)).isfinite is not None
+        output = model.eval()(torch.randn(1, *entry.shape))
     assert sum(p.numel() for p in model.parameters()) == entry.parameters
+    classes = entry.preset.get("classes", inspect.signature(entry.build).parameters["classes"].default)
+    assert output.shape[:2] == (1, classes)
 
 
 def test_exceptions_belong_to_a_check() -> None:

@@ -91,15 +91,8 @@ def load(network: nn.Module, weights: Weights, head: frozenset[str], *, call: st
         InputError: When the weights belong to another network; nothing has been changed then.
     """
     own, given = network.state_dict(), dict(weights.tensors)
-    for name, tensor in own.items():
-        if (
-            name in given
-            and tensor.ndim >= 2
-            and given[name].shape
-            == (len(tensor), 3, *tensor.shape[2:])
-            != own[name].shape
-            == (len(tensor), 1, *tensor.shape[2:])
-        ):
+    for name in own.keys() & given.keys():
+        if given[name].ndim > 2 and given[name].shape[1] == 3 and own[name].shape[1:2] == (1,):
             given[name] = given[name].sum(dim=1, keepdim=True)
     missing = [name for name in own if name not in given and not name.endswith("num_batches_tracked")]
     extra = [name for name in given if name not in own]

@@ -34,7 +34,7 @@ VARIANCE = 0.99
 #: What each mode does.
 WHAT = {
     "head": "all but the head is frozen",
-    "features": "the activations before the head are computed once, reduced by PCA, and given to a linear SVM",
+    "features": "the activations before the head are computed once, reduced by PCA, and learned from by a linear model",
     "all": f"every layer learns, those that have weights already at {SLOWER:g} times the rate of the head",
 }
 
