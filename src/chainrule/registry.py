@@ -24,6 +24,9 @@ from chainrule.errors import InputError, UnknownNameError, listing
 # Where the rows of each kind are declared; the packages are imported when the kind is first asked for.
 ROOMS = {
     "model": ("chainrule.models",),
+    "classifier": ("chainrule.estimators",),
+    "regressor": ("chainrule.estimators",),
+    "transformer": ("chainrule.estimators",),
     "activation": ("chainrule.nn",),
     "initializer": ("chainrule.nn",),
     "regularizer": ("chainrule.nn",),
