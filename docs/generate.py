@@ -17,6 +17,11 @@ NOTE = "<!-- Written by docs/generate.py; write `make docs` to write it again. -
 
 TITLES = {
     "model": "Models",
+    "classifier": "Classifiers",
+    "regressor": "Regressors",
+    "clusterer": "Clusterers",
+    "transformer": "Transformers of features",
+    "embedding": "Embeddings",
     "activation": "Activations",
     "initializer": "Initializers",
     "regularizer": "Regularizers",
@@ -29,6 +34,8 @@ TITLES = {
     "check": "Checks",
 }
 
+#: Kinds of estimator.
+ESTIMATORS = ("classifier", "regressor", "clusterer", "transformer", "embedding")
 #: Checks of the contract suite that say under what a model runs, and their short names.
 CONTRACTS = {
     "compiles_whole": "C",
@@ -72,6 +79,11 @@ def catalogue_page() -> str:
             lines += ["", f"## {TITLES[kind]}"]
         if kind == "model":
             lines += ["", *MODELS]
+        if kind == ESTIMATORS[0]:
+            lines += [
+                "",
+                "See [estimators.md](estimators.md). *Shards*: it learns from rows that lie on several processes.",
+            ]
         families = sorted(rows, key=lambda entry: (entry.family, entry.name))
         for family, members in groupby(families, key=lambda entry: entry.family):
             lines += ["", f"### {family}", "", *table(kind, list(members))]
@@ -90,6 +102,19 @@ def table(kind: str, entries: list[Entry]) -> list[str]:
                 ", ".join(e.targets),
                 f"{e.parameters:,} at {'x'.join(map(str, e.shape))}" if e.parameters else "",
                 passes(e),
+                f"`{e.peer}`" if e.peer else "",
+                e.paper,
+                f"`{e.where}`",
+            ]
+            for e in entries
+        ]
+    elif kind in ESTIMATORS:
+        head = ["call", "what it does", "shards", "peer", "source", "where"]
+        rows = [
+            [
+                call(e),
+                e.summary,
+                "yes" if "shards" in e.laws else "",
                 f"`{e.peer}`" if e.peer else "",
                 e.paper,
                 f"`{e.where}`",

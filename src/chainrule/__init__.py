@@ -18,6 +18,7 @@ __all__ = [
     "data",
     "derivative",
     "doctor",
+    "estimators",
     "fit",
     "gradient_flow",
     "load_run",
@@ -37,7 +38,21 @@ __all__ = [
 
 if TYPE_CHECKING:
     # What type checkers and editors see; the names below are the same.
-    from chainrule import anatomy, data, doctor, losses, metrics, models, nn, optim, report, surgery, tasks, training
+    from chainrule import (
+        anatomy,
+        data,
+        doctor,
+        estimators,
+        losses,
+        metrics,
+        models,
+        nn,
+        optim,
+        report,
+        surgery,
+        tasks,
+        training,
+    )
     from chainrule.anatomy.derivative import derivative
     from chainrule.anatomy.flow import gradient_flow
     from chainrule.anatomy.statistics import activation_statistics

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Generator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -23,6 +23,9 @@ from chainrule.training.machine import Machine
 from chainrule.training.plan import Plan
 from chainrule.training.record import Record
 from chainrule.training.session import Session
+
+if TYPE_CHECKING:
+    from chainrule.training.fitting import Fitting
 
 
 def fit(source: Any, *, model: str | nn.Module = "auto", out: str | Path | None = None, **settings: Any) -> Run:
@@ -89,7 +92,7 @@ class Job:
         network: The module, if it came from Python.
     """
 
-    def __init__(self, session: Session, network: nn.Module | None) -> None:
+    def __init__(self, session: "Session | Fitting", network: nn.Module | None) -> None:
         self.session, self.network = session, network
         self.machine, self.record = session.plan.machine, session.record
 
@@ -147,7 +150,7 @@ def begin(source: Any, *, model: str | nn.Module = "auto", out: str | Path | Non
         record.discard()
         raise
     machine.wait()
-    return Job(Session(plan=plan, record=record, command=command(str(place), config)), network)
+    return Job(session_of(plan, record, str(place)), network)
 
 
 def proceed(directory: str | Path, *, source: Any = None, model: nn.Module | None = None) -> Job:
@@ -183,7 +186,18 @@ def proceed(directory: str | Path, *, source: Any = None, model: nn.Module | Non
     if machine.first:
         record.make()
         assembly.save_description(record.model, plan.model, plan.call, data.inputs, data.target)
-    return Job(Session(plan=plan, record=record, command=command(place, config)), model)
+    return Job(session_of(plan, record, place), model)
+
+
+def session_of(plan: Plan, record: Record, place: str) -> "Session | Fitting":
+    """The way that a plan goes: a network trains step by step, an estimator learns all at once."""
+    again = command(place, plan.config)
+    if plan.trains:
+        return Session(plan=plan, record=record, command=again)
+    # scikit-learn is slow to import, and only an estimator needs it.
+    from chainrule.training.fitting import Fitting
+
+    return Fitting(plan=plan, record=record, command=again)
 
 
 def conclude(record: Record) -> None:

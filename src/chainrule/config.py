@@ -32,10 +32,16 @@ class Config:
     size: Annotated[int | None, DATA, "Side to which images are resized, in pixels."] = None
     fractions: Annotated[str, DATA, "Shares of train, valid and test."] = "0.65,0.15,0.2"
     prepare: Annotated[
-        str, DATA, "Images: standardize, minmax, mean-image or zca. Tables, once encoded: standardize, pca or zca."
+        str,
+        DATA,
+        "Images: standardize, minmax, mean-image or zca. Tables, once encoded: standardize, minmax, pca, zca.",
     ] = "standardize"
 
-    model: Annotated[str, MODEL, "Model by name with options, 'mlp(width=128)', or your own 'module:factory'."] = "auto"
+    model: Annotated[
+        str,
+        MODEL,
+        "Network or estimator by name with options, 'mlp(width=128)' or 'svm(C=10)', or your own 'module:factory'.",
+    ] = "auto"
     init: Annotated[
         str | None, MODEL, "Initializer of the weights: kaiming, xavier-normal, ... Default: the model's."
     ] = None
@@ -152,11 +158,26 @@ class Config:
         """The settings as plain values."""
         return asdict(self)
 
+    def refuse_for_estimators(self, model: str) -> None:
+        """Raise an ``InputError`` when something is set that only the training of a network has."""
+        idle = [name for name in self.changes() if name in NETWORKS]
+        if idle:
+            raise InputError(
+                f"{model} is an estimator and learns all at once, not in a training loop, so {idle[0]} has no meaning; "
+                "leave it out, or give the estimator's own options, as in --model 'svm(C=10)'."
+            )
+
     def changes(self) -> dict[str, Any]:
         """The settings that differ from their defaults."""
         return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) != field.default}
 
 
+# What only the training of a network has.
+NETWORKS = (
+    *("init", "weights", "transfer", "epochs", "batch", "rate", "optimizer", "schedule", "weight_decay", "clip"),
+    *("clip_value", "loss", "label_smoothing", "regularize", "augment", "patience", "monitor", "precision"),
+    *("accumulate", "checkpoint_every"),
+)
 CHOICES = {
     "kind": ("classes", "labels", "real"),
     "precision": ("fp32", "bf16"),

@@ -117,7 +117,7 @@ def _replace(path: Path, write: Callable[[Path], Any]) -> None:
 
 def _pack(value: Any, place: str, tensors: dict[str, torch.Tensor]) -> Any:
     if isinstance(value, torch.Tensor):
-        tensors[place] = value.detach().cpu().contiguous().clone()
+        tensors[place] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
         return {"$tensor": place}
     if isinstance(value, dict):
         # Optimizers number their parameters; JSON keys are texts, so such a dict is written as pairs.

@@ -101,3 +101,22 @@ def test_two_processes_end_cleanly_each_time(directory: Path) -> None:
     for number in range(4):
         finished = start(TOGETHER["torchrun"], directory, f"clean-{number}", "--epochs", "1", "--quiet")
         assert finished.returncode == 0, finished.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["lda", "knn"])
+def test_estimators_learn_from_two_processes(tmp_path: Path, model: str) -> None:
+    """From sums over the rows of both, or on the first alone."""
+    for name, launch in (("alone", ALONE), ("together", TOGETHER["torchrun"])):
+        finished = subprocess.run(
+            [*launch, "fit", "digits", "--model", model, "--out", name],
+            cwd=tmp_path,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert finished.returncode == 0, finished.stderr
+    one, two = (api.load_run(tmp_path / name).test for name in ("alone", "together"))
+    assert two == pytest.approx(one, rel=1e-4)
+    assert one["accuracy"] > 0.9

@@ -21,7 +21,8 @@ def command(
     show(
         {
             "name": [row["name"] for row in rows],
-            "takes": [", ".join(row["inputs"]) for row in rows],
+            "kind": [row["kind"] for row in rows],
+            "takes": [", ".join(row["inputs"]) or "anything" for row in rows],
             "year": [row["year"] or "" for row in rows],
             "parameters": [f"{row['parameters']:,}" if row["parameters"] else "" for row in rows],
             "what it is": [row["summary"] for row in rows],
@@ -35,7 +36,11 @@ def _matching(pattern: str) -> list[dict[str, Any]]:
     from chainrule import catalogue
     from chainrule.errors import UnknownNameError
 
-    rows = catalogue.rows("model")
+    rows = [
+        {"kind": said, **row}
+        for kind, said in (("model", "network"), ("classifier", "classifier"), ("regressor", "regressor"))
+        for row in catalogue.rows(kind)
+    ]
     found = [row for row in rows if fnmatch(row["name"], pattern)]
     if not found:
         raise UnknownNameError("model", pattern, [row["name"] for row in rows])

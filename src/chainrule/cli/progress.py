@@ -13,7 +13,7 @@ from rich.table import Column
 
 from chainrule.cli.table import INDENT, say
 from chainrule.run import Run
-from chainrule.training.events import Built, Epoch, Event, Finished, Loaded, RateTest, Step
+from chainrule.training.events import Built, Epoch, Event, Finished, Fitted, Loaded, RateTest, Step
 
 
 class Display(Protocol):
@@ -99,8 +99,8 @@ class Live(Lines):
             super().show(event)
             if isinstance(event, Built):
                 self.epochs = event.config["epochs"] or 0
-                self.bar.update(self.task, description="looking for a rate")
-            elif isinstance(event, Finished):
+                self.bar.update(self.task, description="looking for a rate" if event.parameters else "fitting")
+            elif isinstance(event, Finished | Fitted):
                 self.bar.update(self.task, description="evaluating")
 
 
@@ -122,7 +122,8 @@ def lines(event: Event) -> list[tuple[str, str]]:
         return [("data", f"{event.name}: {sizes}"), *(("", note) for note in event.notes)]
     if isinstance(event, Built):
         where = f"{event.device}" + (f" x {event.processes}" if event.processes > 1 else "")
-        made = f"{event.model}: {event.parameters:,} parameters, {event.task}, on {where}"
+        size = f"{event.parameters:,} parameters, " if event.parameters else ""
+        made = f"{event.model}: {size}{event.task}, on {where}"
         return [("model", made), *(("", sentence) for sentence in event.start)]
     if isinstance(event, RateTest):
         spread = f"spread {event.spread:.2f}, " if len(event.suggestions) > 1 else ""
@@ -132,6 +133,9 @@ def lines(event: Event) -> list[tuple[str, str]]:
         mark = " *" if event.best else ""
         text = f"{event.epoch}/{event.epochs}  {figures}  rate {event.rate:.1e}  {event.seconds:.1f} s{mark}"
         return [("epoch", text)]
+    if isinstance(event, Fitted):
+        figures = f"train {_figures(event.train)}  valid {_figures(event.valid)}"
+        return [("fitted", f"{figures}  {event.numbers:,} numbers learned  {event.seconds:.1f} s")]
     if isinstance(event, Finished):
         best = f"epoch {event.epoch} has the best {event.monitor}"
         return [("done", f"{event.reason}; {best} ({event.seconds:.1f} s)")]

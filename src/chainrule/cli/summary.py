@@ -54,8 +54,10 @@ def _shape(text: str | None, model: str) -> tuple[int, ...]:
     from chainrule import models
     from chainrule.errors import InputError
 
+    entry = models.row(model)
+    if entry is not None and entry.kind in models.ESTIMATORS:
+        raise InputError(f"{model} is an estimator and has no layers; write the name of a network.")
     if text is None:
-        entry = models.row(model)
         if entry is None or not entry.shape:
             raise InputError(f"{model} takes inputs of any size; write one, such as --input 3x224x224 or --input 20.")
         return entry.shape

@@ -6,15 +6,15 @@ tensors only.
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, ClusterMixin, RegressorMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from chainrule.errors import InputError
 from chainrule.estimators import arrays, shards
-from chainrule.shapes import Float, Tensor
+from chainrule.shapes import Float, Int, Tensor
 
 
 class AbstractEstimator(BaseEstimator, ABC):
@@ -22,9 +22,12 @@ class AbstractEstimator(BaseEstimator, ABC):
 
     Attributes:
         sums: Whether it learns from sums over the rows alone, so that these may lie on several processes.
+        natural_units: Whether targets have a meaning in their own units, as counts do, so that ``chainrule fit`` gives
+            them as they are; others get them standardised.
     """
 
     sums: ClassVar[bool] = False
+    natural_units: ClassVar[bool] = False
 
     def _features(self, X: Any, *, least: int = 1) -> Tensor:
         """The samples that are learned from."""
@@ -198,6 +201,72 @@ class AbstractTransformer(TransformerMixin, AbstractEstimator):
             ``[n, m]``.
         """
         return arrays.given_back(self._transformed(self._known(X)), X)
+
+
+class AbstractClusterer(ClusterMixin, AbstractEstimator):
+    """A clusterer: it finds groups among samples, and says of a new one to which it belongs.
+
+    Attributes:
+        labels_: Group of each sample that it learned from, ``[n]``, in the kind of these samples.
+        n_features_in_: Features of a sample.
+    """
+
+    labels_: Any
+
+    @abstractmethod
+    def _assigned(self, X: Float[Tensor, "n d"]) -> Int[Tensor, " n"]:
+        """The group of each sample."""
+
+    def predict(self, X: Any) -> Any:
+        """The group of each sample.
+
+        Args:
+            X: Samples ``[n, d]``.
+
+        Returns:
+            ``[n]``, counted from 0.
+        """
+        return arrays.given_back(self._assigned(self._known(X)), X)
+
+
+class AbstractEmbedding(AbstractEstimator):
+    """An embedding: a place for each sample it learned from, and for no other.
+
+    Attributes:
+        embedding_: The places ``[n, m]``.
+        n_features_in_: Features of a sample.
+    """
+
+    embedding_: Tensor
+
+    @abstractmethod
+    def _embedded(self, X: Float[Tensor, "n d"]) -> Float[Tensor, "n m"]:
+        """The places; also sets what else is learned."""
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Find a place for each sample.
+
+        Args:
+            X: Samples ``[n, d]``.
+            y: Not used; scikit-learn's pipelines pass it.
+
+        Returns:
+            The estimator itself.
+        """
+        self.embedding_ = self._embedded(self._features(X, least=2))
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None) -> Any:
+        """Find a place for each sample, and give them.
+
+        Args:
+            X: Samples ``[n, d]``.
+            y: Not used.
+
+        Returns:
+            The places ``[n, m]``.
+        """
+        return arrays.given_back(self.fit(X).embedding_, X)
 
 
 def _need(estimator: AbstractEstimator, y: Any) -> None:

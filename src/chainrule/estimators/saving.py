@@ -4,6 +4,8 @@ What is saved are the options and each attribute that ends in ``_``; whatever el
 demand. Nothing is pickled, and a file can only name classes of this package.
 """
 
+import importlib
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,10 @@ from chainrule import registry, storage
 from chainrule.errors import InputError
 from chainrule.shapes import Tensor
 
+#: Where estimators and their parts, such as kernels, are.
+ROOM = "chainrule.estimators"
 #: Kinds of row in the registry whose parts are estimators.
-KINDS = ("classifier", "regressor", "transformer")
+KINDS = ("classifier", "regressor", "clusterer", "transformer", "embedding")
 
 
 def save(estimator: BaseEstimator, path: str | Path) -> None:
@@ -66,7 +70,7 @@ def restore(estimator: BaseEstimator, tree: dict[str, Any], device: torch.device
 
 
 def packed(value: Any) -> Any:
-    """A value as tensors and plain values; what JSON does not know is a dict with a ``"kind"``.
+    """A value as tensors and plain values; what is neither becomes a dict with a ``"$kind"``.
 
     Raises:
         InputError: When it cannot be written.
@@ -75,24 +79,23 @@ def packed(value: Any) -> Any:
         return value
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [packed(item) for item in value]
-    if isinstance(value, tuple):
-        return {"kind": "tuple", "items": [packed(item) for item in value]}
     if isinstance(value, dict):
-        return {"kind": "dict", "keys": [packed(key) for key in value], "values": [packed(v) for v in value.values()]}
+        return {key: packed(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        return {"$kind": "array", "tensor": torch.from_numpy(np.ascontiguousarray(value))}
     if isinstance(value, np.ndarray):
-        if value.dtype.kind in "biuf":
-            return {"kind": "array", "tensor": torch.from_numpy(np.ascontiguousarray(value))}
-        return {"kind": "names", "values": packed(value.tolist()), "object": value.dtype == object}
+        return {"$kind": "names", "values": packed(value.tolist()), "object": value.dtype == object}
     rows = {row.build: (kind, name) for kind in KINDS for name, row in registry.entries(kind).items()}
     if type(value) in rows:
         kind, name = rows[type(value)]
         options = {option: packed(given) for option, given in value.get_params(deep=False).items()}
-        return {"kind": kind, "name": name, "options": options, "learned": learned(value)}
-    raise InputError(
-        f"{value!r} cannot be saved; an estimator's options have to be plain values, tensors or estimators."
-    )
+        return {"$kind": kind, "name": name, "options": options, "learned": learned(value)}
+    if is_dataclass(value) and not isinstance(value, type) and type(value).__module__.startswith(f"{ROOM}."):
+        fields_of = {field.name: packed(getattr(value, field.name)) for field in fields(value)}
+        return {"$kind": "part", "module": type(value).__module__, "name": type(value).__name__, "fields": fields_of}
+    raise InputError(f"{value!r} cannot be saved; options have to be plain values, tensors, or parts of {ROOM}.")
 
 
 def unpacked(value: Any, device: torch.device) -> Any:
@@ -103,19 +106,22 @@ def unpacked(value: Any, device: torch.device) -> Any:
         return [unpacked(item, device) for item in value]
     if not isinstance(value, dict):
         return value
-    match value["kind"]:
-        case "tuple":
-            return tuple(unpacked(item, device) for item in value["items"])
-        case "dict":
-            pairs = zip(value["keys"], value["values"], strict=True)
-            return {unpacked(key, device): unpacked(item, device) for key, item in pairs}
+    match value.get("$kind"):
+        case None:
+            return {key: unpacked(item, device) for key, item in value.items()}
         case "array":
             return value["tensor"].cpu().numpy()
         case "names":
             return np.array(value["values"], dtype=object if value["object"] else None)
+        case "part":
+            if not value["module"].startswith(f"{ROOM}."):
+                raise ValueError(f"{value['module']} is no module of {ROOM}")
+            part = getattr(importlib.import_module(value["module"]), value["name"])
+            if not (isinstance(part, type) and is_dataclass(part)):
+                raise ValueError(f"{value['name']} is no part of {value['module']}")
+            return part(**{name: unpacked(field, device) for name, field in value["fields"].items()})
         case kind:
-            estimator = registry.lookup(kind, value["name"]).build(
-                **{option: unpacked(given, device) for option, given in value["options"].items()}
-            )
+            options = {option: unpacked(given, device) for option, given in value["options"].items()}
+            estimator = registry.lookup(kind, value["name"]).build(**options)
             restore(estimator, value["learned"], device)
             return estimator

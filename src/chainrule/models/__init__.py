@@ -11,9 +11,9 @@ from torch import nn
 
 from chainrule.data.spec import Inputs, Target
 from chainrule.models import weights as pretrained
-from chainrule.models.building import KINDS, default, fresh, names, row
+from chainrule.models.building import ESTIMATORS, KINDS, default, fresh, names, row
 
-__all__ = ["KINDS", "build", "default", "names", "row"]
+__all__ = ["ESTIMATORS", "KINDS", "build", "default", "names", "row"]
 
 
 def build(model: str, *, inputs: Inputs, target: Target, weights: str | Path | None = None) -> nn.Module:

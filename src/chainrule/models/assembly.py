@@ -55,7 +55,12 @@ def learn_preparation(
         steps.append(TableEncoder.learn(inputs.columns, torch.cat(list(_raw(train)))))
         features = {"features": steps[0].width}
         # The encoder standardises by itself.
-        known = {"standardize": (None, {}), "pca": (PCAWhitening, features), "zca": (ZCAWhitening, features)}
+        known = {
+            "standardize": (None, {}),
+            "minmax": (MinMaxScale, features),
+            "pca": (PCAWhitening, features),
+            "zca": (ZCAWhitening, features),
+        }
     else:
         channels = {"features": inputs.channels}
         known = {
@@ -66,8 +71,12 @@ def learn_preparation(
         if isinstance(inputs, Image):
             shape = {"channels": inputs.channels, "height": inputs.height, "width": inputs.width}
             known["mean-image"] = (MeanImage, shape)
+    transformer = None
     if call.name not in known:
-        raise UnknownNameError(f"preparation of {models.KINDS[inputs.kind]}", call.name, known)
+        transformers = registry.entries("transformer")
+        if call.name not in transformers:
+            raise UnknownNameError(f"preparation of {models.KINDS[inputs.kind]}", call.name, [*known, *transformers])
+        transformer, call = str(call), registry.Call("standardize")
     build, fixed = known[call.name]
     expected = standardization(pretrained, inputs) if pretrained and call == registry.Call("standardize") else None
     if expected is not None:
@@ -76,17 +85,30 @@ def learn_preparation(
         step = registry.call(build, call.options, call.name, **fixed)
         before = nn.Sequential(*steps)
         steps.append(step.learn(before(raw) for raw in _raw(train)))
+    if transformer is not None:
+        before = nn.Sequential(*steps)
+        rows = torch.cat([before(raw) for raw in _raw(train)]).flatten(1)
+        return nn.Sequential(*steps, _transformed(transformer, rows, train))
     # A volume is not enlarged; a network for which it is too small says so.
     if isinstance(inputs, Image) and (side := min(inputs.height, inputs.width)) < smallest:
         steps.append(Resize(round(inputs.height * smallest / side), round(inputs.width * smallest / side)))
     return nn.Sequential(*steps)
 
 
+def _transformed(call: str, rows: Tensor, train: Batches) -> nn.Module:
+    """A transformer of features, learned."""
+    # scikit-learn is slow to import, and only an estimator needs it.
+    from chainrule.models.transformed import Transformed
+
+    targets = torch.cat([piece.targets for pieces in train.epoch(0) for piece in pieces])
+    return Transformed(call, rows.shape[1]).learn(rows, targets)
+
+
 def prepared(inputs: Inputs, preparation: nn.Sequential) -> Inputs:
     """What the network gets: the spec behind the preparation."""
     last = preparation[-1]
-    if isinstance(last, PCAWhitening):
-        return Vector.numbers(last.outputs)
+    if getattr(last, "flat", False):
+        return Vector.numbers(cast(PCAWhitening, last).outputs)
     if isinstance(inputs, Vector):
         return Vector.numbers(cast(TableEncoder, preparation[0]).width)
     if isinstance(last, Resize):

@@ -1,4 +1,4 @@
-"""Networks by name: which there are, and how one is built for given inputs and target."""
+"""Models by name: which there are, and how one is built for given inputs and target."""
 
 import importlib
 import traceback
@@ -8,7 +8,7 @@ from torch import nn
 
 from chainrule import registry
 from chainrule.data.spec import Image, Inputs, Target, Volume
-from chainrule.errors import InputError, choices
+from chainrule.errors import InputError, UnknownNameError, choices
 from chainrule.models.vision.arithmetic import output_shape
 
 KINDS = {
@@ -20,11 +20,14 @@ KINDS = {
     "real": "real numbers",
     "mask": "masks of pixels",
 }
+#: Kinds of row whose parts are estimators that learn with a teacher.
+ESTIMATORS = ("classifier", "regressor")
 
 
 def names() -> list[str]:
-    """Names of all registered models."""
-    return list(registry.entries("model"))
+    """Names of all registered models: networks, then estimators."""
+    estimators = {name for kind in ESTIMATORS for name in registry.entries(kind)}
+    return [*registry.entries("model"), *sorted(estimators)]
 
 
 def default(inputs: Inputs) -> str:
@@ -40,13 +43,26 @@ def default(inputs: Inputs) -> str:
 
 
 def row(model: str) -> registry.Entry | None:
-    """The registry row behind a call such as ``"mlp(width=32)"``, or None for the user's own ``"module:factory"``."""
+    """The registry row behind a call such as ``"mlp(width=32)"``, or None for the user's own ``"module:factory"``.
+
+    Where a classifier and a regressor have the same name, it is that of the classifier.
+
+    Raises:
+        UnknownNameError: When no model has that name.
+    """
     name = registry.parse(model).name
-    return None if ":" in name else registry.lookup("model", name)
+    if ":" in name:
+        return None
+    for kind in ("model", *ESTIMATORS):
+        if found := registry.entries(kind).get(name):
+            return found
+    raise UnknownNameError("model", name, names())
 
 
 def fresh(model: str, *, inputs: Inputs, target: Target) -> nn.Module:
     """Build a model for these inputs and this target, with weights of its own initialization.
+
+    An estimator comes as a module that has learned nothing yet (:class:`chainrule.models.classical.Classical`).
 
     Args:
         model: Call of a registered model, ``"resnet20"`` or ``"mlp(width=128)"``, or ``"module:factory"`` for a
@@ -63,6 +79,11 @@ def fresh(model: str, *, inputs: Inputs, target: Target) -> nn.Module:
     call, entry = registry.parse(model), row(model)
     if entry is None:
         return _foreign(call, inputs, target)
+    if entry.kind in ESTIMATORS:
+        # scikit-learn is needed for estimators alone, and slow to import.
+        from chainrule.models.classical import Classical
+
+        return Classical.build(call, target)
     if inputs.kind not in entry.inputs:
         wanted = " or ".join(KINDS[kind] for kind in entry.inputs)
         fitting = [name for name, other in registry.entries("model").items() if inputs.kind in other.inputs]

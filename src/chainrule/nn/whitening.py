@@ -5,7 +5,7 @@ live inside the saved model.
 """
 
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import nn
@@ -17,6 +17,30 @@ from chainrule.shapes import Float, Shaped, Tensor
 
 # A covariance of so many features takes 0.8 GB, and its eigenvectors minutes.
 MOST_FEATURES = 10_000
+
+
+def signed(vectors: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
+    """Directions as rows, each turned so that its entry of the greatest size is positive, as scikit-learn does it."""
+    sign = torch.sign(vectors.gather(1, vectors.abs().argmax(dim=1, keepdim=True)))
+    return vectors * torch.where(sign == 0, 1.0, sign)
+
+
+def principal(matrix: Float[Tensor, "d d"]) -> tuple[Float[Tensor, " d"], Float[Tensor, "d d"]]:
+    """Eigenvalues of a matrix without negative ones, falling, and their directions as rows, with signs."""
+    values, vectors = torch.linalg.eigh(matrix)
+    return values.flip(0).clamp(min=0), signed(vectors.mT.flip(0))
+
+
+def inverse_deviations(variances: Float[Tensor, " k"], features: int, epsilon: float = 0.0) -> Float[Tensor, " k"]:
+    """One over the deviation in each direction, and 0 where the variance is no more than rounding.
+
+    Args:
+        variances: Falling.
+        features: Features of a sample.
+        epsilon: Share of the greatest variance that is added to each.
+    """
+    noise = variances[0] * features * torch.finfo(variances.dtype).eps
+    return torch.where(variances > noise, (variances + epsilon * variances[0]).rsqrt(), 0.0)
 
 
 class AbstractWhitening(nn.Module):
@@ -73,12 +97,9 @@ class AbstractWhitening(nn.Module):
             scatter += rows.T @ rows + torch.outer(shift, shift) * (count * size / (count + size))
             mean += shift * (size / (count + size))
             count += size
-        values, vectors = torch.linalg.eigh(scatter / count)
-        values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
-        # An eigenvector has no sign of its own; the largest entry is made positive, so that runs agree.
-        vectors = vectors * torch.sign(vectors.gather(0, vectors.abs().argmax(0, keepdim=True)))
-        noise = values[0] * self.features * torch.finfo(values.dtype).eps
-        scale = torch.where(values > noise, (values + self.epsilon * values[0]).rsqrt(), 0.0)
+        values, directions = principal(scatter / count)
+        vectors = directions.T
+        scale = inverse_deviations(values, self.features, self.epsilon)
         self.mean.copy_(mean)
         self.outputs = self.kept(values)
         self.matrix = self.whitener(vectors, scale).clone()
@@ -111,6 +132,9 @@ class PCAWhitening(AbstractWhitening):
     Raises:
         InputError: When a number does not fit.
     """
+
+    #: What comes out is a vector, whatever the shape of what goes in.
+    flat: ClassVar[bool] = True
 
     def __init__(self, features: int, *, components: float | None = None, epsilon: float = 1e-5) -> None:
         components = features if components is None else components

@@ -4,7 +4,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from chainrule.training.events import Built, Epoch, Evaluated, Event, Finished, InitialLoss, Loaded, RateTest, Step
+from chainrule.training.events import (
+    Built,
+    Epoch,
+    Evaluated,
+    Event,
+    Finished,
+    Fitted,
+    InitialLoss,
+    Loaded,
+    RateTest,
+    Step,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +32,7 @@ class History:
     steps: tuple[Step, ...]
     epochs: tuple[Epoch, ...]
     finished: Finished | None
+    fitted: Fitted | None
     evaluated: Evaluated | None
 
     @classmethod
@@ -44,6 +56,7 @@ class History:
             steps=tuple(steps[key] for key in sorted(steps)),
             epochs=tuple(epochs[key] for key in sorted(epochs)),
             finished=last.get(Finished),
+            fitted=last.get(Fitted),
             evaluated=last.get(Evaluated),
         )
 
@@ -58,3 +71,10 @@ class History:
         if self.finished:
             return next((epoch for epoch in self.epochs if epoch.epoch == self.finished.epoch), None)
         return next((epoch for epoch in reversed(self.epochs) if epoch.best), None)
+
+    @property
+    def valid(self) -> dict[str, float]:
+        """Loss and metrics on the validation split, of the weights that were kept; empty before it was measured."""
+        if self.fitted:
+            return self.fitted.valid
+        return self.best.valid if self.best else {}

@@ -6,7 +6,7 @@ from chainrule.data import spec
 from chainrule.report.glossary import headline, term
 from chainrule.report.history import History
 from chainrule.report.wording import beside, counted, duration, memory, number
-from chainrule.training.events import Evaluated
+from chainrule.training.events import Evaluated, Fitted
 
 LISTED = 15  # classes up to which the confusion matrix says everything
 ORDERED = 20  # classes up to which they stand in their own order; more are sorted, the worst first
@@ -62,14 +62,19 @@ def facts(history: History) -> list[Fact]:
         last = history.epochs[-1]
         seconds = history.finished.seconds if history.finished else sum(epoch.seconds for epoch in history.epochs)
         found.append(Fact("Training", duration(seconds), f"{counted(last.epoch, 'epoch')}, {memory(last.memory)}"))
-    if history.built:
+    if history.fitted:
+        found.append(Fact("Training", duration(history.fitted.seconds), memory(history.fitted.memory)))
+        found.append(
+            Fact("Learned numbers", f"{history.fitted.numbers:,}", history.built.device if history.built else "")
+        )
+    elif history.built:
         found.append(Fact("Parameters", f"{history.built.parameters:,}", history.built.device))
     return found
 
 
 def metric_rows(history: History) -> list[Metric]:
     """Every metric with its meaning: on the validation split at the best epoch, on the test split, of a constant."""
-    valid = history.best.valid if history.best else {}
+    valid = history.valid
     test, baseline = ({}, {}) if not history.evaluated else (history.evaluated.metrics, history.evaluated.baseline)
     rows = [
         Metric(*term(name, history.kind)[:2], valid.get(name), test.get(name), baseline.get(name))
@@ -81,6 +86,13 @@ def metric_rows(history: History) -> list[Metric]:
         error = history.evaluated.calibration["error"]
         rows.insert(-1, Metric(*term("calibration", history.kind)[:2], None, error, None))
     return rows
+
+
+def fitted_rows(fitted: Fitted, kind: str) -> Grid:
+    """The metrics on the split that an estimator learned from, beside those on the validation split."""
+    names = sorted(fitted.valid, key=lambda name: name == "loss")
+    rows = [[term(name, kind).title, number(fitted.train[name]), number(fitted.valid[name])] for name in names]
+    return Grid(["Metric", "Train", "Validation"], rows)
 
 
 def mean_area(evaluated: Evaluated) -> float | None:
@@ -176,6 +188,8 @@ def said(answer: Any) -> str:
         return str(answer)
     if not answer:
         return "none"
+    if isinstance(answer[0], list):
+        return "; ".join(said(row) for row in answer)
     return ", ".join(number(item) if isinstance(item, int | float) else str(item) for item in answer)
 
 

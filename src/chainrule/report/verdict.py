@@ -36,6 +36,8 @@ def outcome_of(history: History) -> str:
     """What came out of the run, without a full stop."""
     if history.evaluated:
         return _tested(history, history.evaluated)
+    if history.fitted:
+        return "The estimator has learned, but was not evaluated on the test split"
     if history.epochs:
         return _trained(history)
     if history.steps:

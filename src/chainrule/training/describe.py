@@ -1,4 +1,4 @@
-"""What the record says of the data and of the software."""
+"""What the record says of the data, the model and the software."""
 
 import hashlib
 import platform
@@ -7,9 +7,49 @@ from typing import Any
 
 import torch
 
-from chainrule.data import Data
+from chainrule import models
+from chainrule.data import Data, spec
 from chainrule.data.dataset import Rows
 from chainrule.data.spec import Classes, Labels
+from chainrule.models import assembly
+from chainrule.training.events import Built, Loaded
+from chainrule.training.plan import Plan
+
+
+def loaded(data: Data) -> Loaded:
+    """What the data is."""
+    return Loaded(
+        name=data.name,
+        inputs=spec.to_json(data.inputs),
+        target=spec.to_json(data.target),
+        sizes={name: len(split) for name, split in data.splits.items()},
+        balance=balance(data),
+        duplicates=data.duplicates,
+        notes=list(data.notes),
+    )
+
+
+def built(plan: Plan, command: str) -> Built:
+    """What the model is.
+
+    Args:
+        plan: What is to be run.
+        command: The command line that does it again.
+    """
+    row = None if ":" in plan.call or plan.call.startswith("<") else models.row(plan.call)
+    return Built(
+        model=plan.title,
+        paper=row.paper if row else "",
+        parameters=assembly.parameters(plan.model),
+        preparation=assembly.describe(plan.model[0]),
+        start=list(plan.transfer.told),
+        task=plan.task.name,
+        device=str(plan.machine.device),
+        processes=plan.machine.processes,
+        versions=versions(),
+        command=command,
+        config=plan.config.to_json(),
+    )
 
 
 def balance(data: Data) -> dict[str, Any]:

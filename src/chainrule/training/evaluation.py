@@ -13,13 +13,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from chainrule.data.dataset import Split
 from chainrule.data.spec import Column, Image, Inputs, Target, Volume
 from chainrule.errors import InputError, NotFiniteError
 from chainrule.shapes import Float, Num, Tensor
 from chainrule.training.events import Evaluated
+from chainrule.training.meter import measure
+from chainrule.training.plan import Plan
 
 BINS = 15  # of the calibration curve
 CURVES = 12  # ROC curves that are kept: those with the least area
@@ -29,6 +33,33 @@ WORST = 12  # samples that are shown one by one
 SMALLEST, LARGEST = 96, 192  # longer side of a shown picture, in pixels
 
 Array = NDArray[Any]
+
+
+def tested(plan: Plan, model: nn.Sequential) -> Evaluated:
+    """A trained model on the test split, and beside it the best constant prediction.
+
+    Args:
+        plan: What was run.
+        model: The model, as the plan's batches want it.
+    """
+    split, batches = plan.data.test, plan.batches("test")
+    outputs: list[tuple[Tensor, ...]] = []
+    metrics = measure(model, plan.task, plan.machine, batches, outputs)
+    constant = plan.task.constant(plan.data.train.targets.to(plan.machine.device))
+    baseline = measure(model, plan.task, plan.machine, batches, forward=lambda raw: constant.expand(len(raw), -1))
+    parts = [part for process in plan.machine.gathered(outputs) for part in process]
+    index, losses, output = (torch.cat(column) for column in zip(*parts, strict=True))
+    order = index.argsort()
+    return evaluated(
+        "test",
+        target=plan.data.target,
+        metrics=metrics,
+        baseline=baseline,
+        truth=split.targets,
+        predicted=plan.model[2].cpu()(output[order]),
+        losses=losses[order],
+        samples=lambda i: describe_sample(split, i, plan.data.inputs),
+    )
 
 
 def evaluated(

@@ -170,6 +170,27 @@ class Finished:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """An estimator has learned, all at once.
+
+    Attributes:
+        train: Loss and metrics on the split it learned from.
+        valid: Loss and metrics on the validation split, which it has not seen.
+        learned: What it says of itself, by the name of its attribute: iterations, support vectors, deviance, ...
+        numbers: How many numbers it keeps.
+        seconds: How long it learned.
+        memory: Peak memory so far, MiB.
+    """
+
+    train: dict[str, float]
+    valid: dict[str, float]
+    learned: dict[str, Any]
+    numbers: int
+    seconds: float
+    memory: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluated:
     """The trained model on one split, sample by sample.
 
@@ -197,9 +218,9 @@ class Evaluated:
     worst: list[dict[str, Any]] = field(default_factory=list)
 
 
-Event = Loaded | Built | InitialLoss | RateTest | Step | Epoch | Finished | Evaluated
+Event = Loaded | Built | InitialLoss | RateTest | Step | Epoch | Finished | Fitted | Evaluated
 KINDS: dict[str, Any] = {
-    kind.__name__: kind for kind in (Loaded, Built, InitialLoss, RateTest, Step, Epoch, Finished, Evaluated)
+    kind.__name__: kind for kind in (Loaded, Built, InitialLoss, RateTest, Step, Epoch, Finished, Fitted, Evaluated)
 }
 
 

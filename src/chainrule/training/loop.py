@@ -21,7 +21,7 @@ from chainrule.tasks import AbstractTask
 from chainrule.training import blame
 from chainrule.training.events import Epoch, Step
 from chainrule.training.machine import Machine
-from chainrule.training.meter import Meter
+from chainrule.training.meter import Meter, measure
 
 
 @dataclass(kw_only=True)
@@ -184,7 +184,7 @@ def clipped(t: Training, phase: str) -> Tensor:
 def close(t: Training, began: float) -> Epoch:
     """End the epoch: training metrics, validation, schedules, the best so far."""
     trained = t.meter.compute()
-    valid = evaluate(t, t.valid)
+    valid = measure(t.model, t.task, t.machine, t.valid)
     value = valid[t.monitor]
     best = t.task.improves(t.monitor, value, t.best[0] if t.best else None)
     for schedule in t.schedules.values():
@@ -204,32 +204,3 @@ def close(t: Training, began: float) -> Epoch:
     t.seconds = (0.0, t.seconds[1] + seconds)
     t.epoch, t.step = t.epoch + 1, 0
     return event
-
-
-@torch.no_grad()
-def evaluate(
-    t: Training,
-    batches: Batches,
-    outputs: list[tuple[Tensor, ...]] | None = None,
-    *,
-    forward: Callable[[Tensor], Tensor] | None = None,
-) -> dict[str, float]:
-    """Mean loss and metrics over a split, in evaluation mode.
-
-    Args:
-        t: The training.
-        batches: The split.
-        outputs: A list that collects ``(index, losses, output)`` of each batch of this process, on the CPU.
-        forward: Another network, raw inputs to outputs.
-    """
-    t.model.eval()
-    t.machine.align_buffers(t.model)
-    meter = Meter(t.task, t.machine.device)
-    for pieces in batches.epoch(0):
-        for piece in pieces:
-            # Not through the processes' common forward: they may have unequal numbers of batches here.
-            given = t.task.step(t.task.phases[-1], forward or t.model[:2], piece)
-            meter.update(given)
-            if outputs is not None:
-                outputs.append((piece.index, given.losses.cpu(), given.output.float().cpu()))
-    return meter.compute()

@@ -1,11 +1,15 @@
 """``Meter``: mean loss and metrics over many batches, exact over any number of processes."""
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
+from chainrule.data.batches import Batches
 from chainrule.tasks import AbstractTask, StepOutput
+from chainrule.training.machine import Machine
 
 # Metrics are updated with this many batches at once: an update costs as much as a small network's whole step.
 TOGETHER = 128
@@ -75,3 +79,36 @@ class Meter:
             self.parts["metrics"].update(output, truth)
             self.sums["loss"].update(losses.double().sum())
             self.sums["samples"].update(len(losses))
+
+
+@torch.no_grad()
+def measure(
+    model: nn.Sequential,
+    task: AbstractTask,
+    machine: Machine,
+    batches: Batches,
+    outputs: list[tuple[Tensor, ...]] | None = None,
+    *,
+    forward: Callable[[Tensor], Tensor] | None = None,
+) -> dict[str, float]:
+    """Mean loss and metrics over a split, in evaluation mode.
+
+    Args:
+        model: ``Sequential(preparation, network, output)``.
+        task: What a batch means.
+        machine: Where it runs.
+        batches: The split.
+        outputs: A list that collects ``(index, losses, output)`` of each batch of this process, on the CPU.
+        forward: Another network, raw inputs to outputs.
+    """
+    model.eval()
+    machine.align_buffers(model)
+    meter = Meter(task, machine.device)
+    for pieces in batches.epoch(0):
+        for piece in pieces:
+            # Not through the processes' common forward: they may have unequal numbers of batches here.
+            given = task.step(task.phases[-1], forward or model[:2], piece)
+            meter.update(given)
+            if outputs is not None:
+                outputs.append((piece.index, given.losses.cpu(), given.output.float().cpu()))
+    return meter.compute()

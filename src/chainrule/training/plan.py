@@ -41,6 +41,7 @@ class Plan:
         task: What a batch means.
         machine: Where it runs.
         transfer: What of the network's weights learns.
+        trains: Whether the network is trained step by step; an estimator learns all at once.
         features: The splits as deep features, where these are computed once and learned from; else None.
     """
 
@@ -51,32 +52,28 @@ class Plan:
     task: AbstractTask
     machine: Machine
     transfer: Transfer = field(default_factory=Transfer)
+    trains: bool = True
     features: dict[str, Split] | None = None
 
     @classmethod
-    def build(
-        cls,
-        config: Config,
-        data: Data,
-        *,
-        call: str,
-        network: nn.Module | None,
-        machine: Machine,
-    ) -> "Plan":
+    def build(cls, config: Config, data: Data, *, call: str, network: nn.Module | None, machine: Machine) -> "Plan":
         """Learn the preparation, build task and model; ``network`` is given when the call cannot build it.
 
         Raises:
             InputError: When settings, data and model do not go together.
         """
+        row = models.row(call) if network is None else None
+        trains = row is None or row.kind not in models.ESTIMATORS
+        if not trains:
+            config.refuse_for_estimators(call)
         transfer = choose(config, data.target, data.train.targets, given=network is not None)
         task = for_target(
             data.target,
             data.train.targets,
             loss=transfer.loss(config, data.target),
-            label_smoothing=config.label_smoothing,
+            label_smoothing=config.label_smoothing if trains else 0.0,
             balance=config.balance,
         )
-        row = models.row(call) if network is None else None
         pretrained = weights.read(config.weights, row) if config.weights else None
         preparation = assembly.learn_preparation(
             data.inputs,
@@ -111,9 +108,11 @@ class Plan:
             task=task,
             machine=machine,
             transfer=transfer,
+            trains=trains,
             features=features,
         )
-        plan._try_out()
+        if trains:
+            plan._try_out()
         return plan
 
     @property

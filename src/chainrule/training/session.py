@@ -9,16 +9,13 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
-from chainrule import models, seeding, storage
-from chainrule.data import spec
+from chainrule import seeding, storage
 from chainrule.errors import NotFiniteError
 from chainrule.models import assembly
 from chainrule.training import loop
-from chainrule.training.describe import balance, versions
-from chainrule.training.evaluation import describe_sample, evaluated
-from chainrule.training.events import Built, Epoch, Evaluated, Event, Finished, Loaded
+from chainrule.training.describe import built, loaded
+from chainrule.training.evaluation import tested
+from chainrule.training.events import Epoch, Event, Finished
 from chainrule.training.plan import Plan
 from chainrule.training.record import Record
 
@@ -41,14 +38,14 @@ class Session:
         """Run, or go on from the record's checkpoint, to the end."""
         state = self.record.load()
         if state is None:
-            yield self.loaded()
-            yield self.built()
+            yield loaded(self.plan.data)
+            yield built(self.plan, self.command)
             yield self.plan.initial_loss()
             rate = self.plan.config.fixed_rate
             if rate is None:
-                tested = self.plan.rate_test()
-                yield tested
-                rate = tested.rate
+                swept = self.plan.rate_test()
+                yield swept
+                rate = swept.rate
             training = self.plan.training(rate)
             seeding.seed_all(self.plan.config.seed, seeding.NETWORK, self.plan.machine.rank)
             self.save(training)
@@ -57,37 +54,7 @@ class Session:
             self.restore(training, state)
         yield from self.train(training)
         yield self.finish(training)
-        yield self.evaluate(training)
-
-    def loaded(self) -> Loaded:
-        """What the data is."""
-        data = self.plan.data
-        return Loaded(
-            name=data.name,
-            inputs=spec.to_json(data.inputs),
-            target=spec.to_json(data.target),
-            sizes={name: len(split) for name, split in data.splits.items()},
-            balance=balance(data),
-            duplicates=data.duplicates,
-            notes=list(data.notes),
-        )
-
-    def built(self) -> Built:
-        """What the model is."""
-        row = None if ":" in self.plan.call or self.plan.call.startswith("<") else models.row(self.plan.call)
-        return Built(
-            model=self.plan.title,
-            paper=row.paper if row else "",
-            parameters=assembly.parameters(self.plan.model),
-            preparation=assembly.describe(self.plan.model[0]),
-            start=list(self.plan.transfer.told),
-            task=self.plan.task.name,
-            device=str(self.plan.machine.device),
-            processes=self.plan.machine.processes,
-            versions=versions(),
-            command=self.command,
-            config=self.plan.config.to_json(),
-        )
+        yield tested(self.plan, training.model)
 
     def train(self, training: loop.Training) -> Generator[Event, None, None]:
         """Run the loop, with checkpoints by the clock and after each epoch; whoever stops reading leaves one, too."""
@@ -145,26 +112,4 @@ class Session:
             epoch=training.best[1],
             monitor=f"valid {self.plan.config.monitor}",
             seconds=training.seconds[1],
-        )
-
-    def evaluate(self, training: loop.Training) -> Evaluated:
-        """The trained model on the test split, and beside it the best constant prediction."""
-        split = self.plan.data.test
-        batches = self.plan.batches("test")
-        outputs: list[tuple[torch.Tensor, ...]] = []
-        metrics = loop.evaluate(training, batches, outputs)
-        constant = self.plan.task.constant(self.plan.data.train.targets.to(self.plan.machine.device))
-        baseline = loop.evaluate(training, batches, forward=lambda raw: constant.expand(len(raw), -1))
-        parts = [part for process in self.plan.machine.gathered(outputs) for part in process]
-        index, losses, output = (torch.cat(column) for column in zip(*parts, strict=True))
-        order = index.argsort()
-        return evaluated(
-            "test",
-            target=self.plan.data.target,
-            metrics=metrics,
-            baseline=baseline,
-            truth=split.targets,
-            predicted=self.plan.model[2].cpu()(output[order]),
-            losses=losses[order],
-            samples=lambda i: describe_sample(split, i, self.plan.data.inputs),
         )

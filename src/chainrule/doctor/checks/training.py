@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from chainrule.doctor.examine import find, find_all
 from chainrule.doctor.finding import Finding
 from chainrule.registry import register
-from chainrule.training.events import Built, Epoch, Evaluated, Event, Finished, InitialLoss, Loaded, RateTest
+from chainrule.training.events import Built, Epoch, Evaluated, Event, Finished, Fitted, InitialLoss, Loaded, RateTest
 
 
 @register("check", "initial-loss", family="before training")
@@ -80,6 +80,7 @@ def better_than_constant(events: Sequence[Event]) -> Finding | None:
     ours, constant = result.metrics[name], result.baseline[name]
     better = ours < constant if name == "loss" else ours > constant
     evidence = {"metric": name, "model": ours, "constant": constant}
+    trained = find(events, Fitted) is None
     said = f"test {name} {ours:.3f}, the best constant prediction {constant:.3f}"
     if better and result.metrics["loss"] < result.baseline["loss"]:
         sentence = f"The model has learned something: {said}."
@@ -92,15 +93,17 @@ def better_than_constant(events: Sequence[Event]) -> Finding | None:
             f"({result.metrics['loss']:.3f} against {result.baseline['loss']:.3f}): its mistakes are certain.",
             evidence=evidence,
             cause="The model is overconfident.",
-            remedy="Try --label-smoothing 0.1, or fewer --epochs.",
+            remedy="Try --label-smoothing 0.1, or fewer --epochs."
+            if trained
+            else "Regularise the estimator more, or take the decisions and not the probabilities.",
         )
     return Finding(
         check="better-than-constant",
         status="FAIL",
         sentence=f"The model is no better than a constant: {said}.",
         evidence=evidence,
-        cause="The inputs say nothing of the target, the rate is wrong, or the data is too small.",
-        remedy="Try --model linear and another --rate; look whether target and inputs belong together.",
+        cause="The inputs say nothing of the target, the model does not fit them, or the data is too small.",
+        remedy=f"Try --model {'linear and another --rate' if trained else 'mlp'}; look whether the inputs can say it.",
     )
 
 
