@@ -1,6 +1,7 @@
 """Write the pictures of ``docs/anatomy.md``.
 
-Run it with ``python docs/draw_anatomy.py``. They are the results of the page's own code, drawn anew.
+Run it with ``python docs/draw_anatomy.py``. They are the results of the page's own code, drawn anew; in double
+precision, because saturated layers amplify what one processor rounds otherwise than another.
 """
 
 from pathlib import Path
@@ -20,16 +21,16 @@ def flow() -> GradientFlow:
     """The gradient through ten sigmoid layers."""
     torch.manual_seed(0)
     layers = [part for _ in range(10) for part in (nn.Linear(64, 64), nn.Sigmoid())]
-    model = nn.Sequential(*layers, nn.Linear(64, 10))
-    return gradient_flow(model, (torch.randn(128, 64), torch.randint(0, 10, (128,))))
+    model = nn.Sequential(*layers, nn.Linear(64, 10)).double()
+    return gradient_flow(model, (torch.randn(128, 64).double(), torch.randint(0, 10, (128,))))
 
 
 def statistics() -> ActivationStatistics:
     """The activations of eight tanh layers, drawn in three ways."""
     torch.manual_seed(0)
-    model = nn.Sequential(*(part for _ in range(8) for part in (nn.Linear(256, 256), nn.Tanh())))
+    model = nn.Sequential(*(part for _ in range(8) for part in (nn.Linear(256, 256), nn.Tanh()))).double()
     initializers = ("small-random", "small-random(std=1)", "xavier-normal")
-    return activation_statistics(model, torch.randn(256, 256), initializers=initializers)
+    return activation_statistics(model, torch.randn(256, 256).double(), initializers=initializers)
 
 
 def layers() -> Summary:

@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 
 from chainrule.errors import InputError
-from chainrule.estimators import lloyd
+from chainrule.estimators.assignment import Assignment
 from chainrule.estimators.kmeans import KMeans
 from chainrule.estimators.minibatch import MiniBatchKMeans
 from chainrule.estimators.row_draws import RowDraws, chances, generator, row_keys
@@ -18,6 +18,10 @@ from chainrule.estimators.row_draws import RowDraws, chances, generator, row_key
 
 def lumps(rows: int = 900, features: int = 6, number: int = 7, offset: float = 0.0) -> np.ndarray:
     return datasets.make_blobs(rows, features, centers=number, cluster_std=5.0, random_state=1)[0] + offset
+
+
+def _distances(x: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
+    return torch.cdist(x.double(), centres.double(), compute_mode="donot_use_mm_for_euclid_dist")
 
 
 @pytest.mark.parametrize(("tol", "max_iter"), [(0.0, 300), (1e-2, 300), (0.0, 4), (0.0, 1)])
@@ -53,13 +57,31 @@ def test_the_product_in_single_precision_changes_no_label():
     centres = torch.tensor([[100.0, 0.0], [102.0, 0.0]]).double()
     side = torch.linspace(-1, 1, 201).double() * 1e-9
     x = torch.stack((101 + side, 50 * torch.sin(torch.arange(201.0)).double()), dim=1)
-    labels = torch.zeros(len(x), dtype=torch.int64)
-    ones, sums = torch.ones(len(x)).double(), torch.zeros(2, 2).double()
-    margins = lloyd._margins(x, x.float().norm(dim=1), centres)
-    moved = lloyd._reassigned(x, x.float(), margins, ones, centres, labels, sums, 64)
-    assert moved == 100
-    assert labels.tolist() == (side > 1e-12).long().tolist()
-    torch.testing.assert_close(sums[1], x[side > 1e-12].sum(dim=0))
+    state = Assignment(x, torch.ones_like(side), centres, 64)
+    assert state.labels.tolist() == (side > 1e-12).long().tolist()
+    torch.testing.assert_close(state.sums[1], x[side > 1e-12].sum(dim=0))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("k", [1, 2, 7, 40])
+def test_labels_follow_the_centres(dtype, k):
+    """After any movement they are those that a whole comparison gives, though few samples are looked at."""
+    draw = torch.Generator().manual_seed(k)
+    x = torch.from_numpy(lumps(2000)).to(dtype)
+    weight = torch.rand(2000, generator=draw, dtype=torch.float64).to(dtype)
+    centres = x[:k].clone()
+    state = Assignment(x, weight, centres, 64)
+    for step in range(12):
+        moves = torch.randn(k, 6, generator=draw, dtype=torch.float64).to(dtype) * (3.0 if step == 6 else 0.05)
+        labels, old, centres = state.labels.clone(), centres, centres + moves
+        changed = state.move(old, centres)
+        assert changed == (state.labels != labels).sum()
+        gap = (x - centres[state.labels]).norm(dim=1) - _distances(x, centres).amin(dim=1)
+        assert gap.max() <= (1e-12 if dtype == torch.float64 else 1e-4)
+        wanted = torch.zeros(k, 6, dtype=dtype).index_add_(0, state.labels, x * weight[:, None])
+        torch.testing.assert_close(state.sums, wanted, rtol=1e-4, atol=1e-9 if dtype == torch.float64 else 0.1)
+    if k > 1:
+        assert (state.lead > 0).double().mean() > 0.5
 
 
 def test_inertia_never_rises():

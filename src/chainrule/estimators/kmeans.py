@@ -15,8 +15,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from chainrule.errors import InputError, UnknownNameError
 from chainrule.estimators import arrays, moments
+from chainrule.estimators.assignment import assigned
 from chainrule.estimators.base import AbstractClusterer, AbstractTransformer
-from chainrule.estimators.lloyd import Partition, assigned, drawn, inertia, lloyd, plus_plus
+from chainrule.estimators.lloyd import Partition, drawn, inertia, lloyd, plus_plus
 from chainrule.estimators.memory import blocks
 from chainrule.estimators.row_draws import RowDraws, generator, row_keys
 from chainrule.estimators.shards import total

@@ -1,10 +1,7 @@
 """k-means as functions: the start by k-means++ (Arthur & Vassilvitskii 2007) and the iteration of Lloyd 1982.
 
 The objective is the within-cluster sum of squares ``sum_i sum_{x in S_i} |x - mu_i|^2``. An iteration assigns each
-sample to its nearest centre, ``argmin_i |mu_i|^2 / 2 - x.mu_i``, and moves each centre to the mean of its samples.
-Samples are taken in blocks that stay in the cache, and only those that change their cluster touch the sums. For samples
-in float64 a product in float32 finds those that may have a nearer centre than their own, with a bound on its rounding
-(Higham 2002, sec. 3.1); only they are compared in float64, so no label differs from that of a product in float64.
+sample to its nearest centre and moves each centre to the mean of its samples.
 
 Differs from Arthur & Vassilvitskii in their own remark: of several candidates for a centre the best is taken.
 """
@@ -14,17 +11,11 @@ from dataclasses import dataclass
 
 import torch
 
+from chainrule.estimators.assignment import Assignment, tile
 from chainrule.estimators.memory import blocks
-from chainrule.estimators.neighbor_search import ROUNDOFF
 from chainrule.estimators.row_draws import RowDraws
 from chainrule.estimators.shards import gathered, total
 from chainrule.shapes import Float, Int, Tensor
-
-#: Temporary memory of one block on a CPU, MiB.
-CACHE = 2
-
-#: Centres from which on a product is fastest with one row for each sample.
-WIDE = 32
 
 
 @dataclass(frozen=True)
@@ -44,26 +35,6 @@ class Partition:
     inertia: float
     iterations: int
     settled: bool
-
-
-def tile(X: Tensor, memory: float) -> float:
-    """Temporary memory for a block of the table of samples by centres, MiB."""
-    return min(memory, CACHE) if X.device.type == "cpu" else memory
-
-
-def assigned(X: Float[Tensor, "n d"], centres: Float[Tensor, "k d"], memory: float) -> Int[Tensor, " n"]:
-    """The nearest centre of each sample; of equally near ones the first.
-
-    Args:
-        X: Samples, centred.
-        centres: Centres, centred alike.
-        memory: Bound on temporary memory, MiB.
-    """
-    half, negative = centres.square().sum(dim=1) / 2, -centres.T
-    labels = torch.empty(len(X), dtype=torch.int64, device=X.device)
-    for part in blocks(len(X), (len(centres) + X.shape[1]) * X.element_size(), tile(X, memory)):
-        labels[part] = torch.addmm(half, X[part], negative).argmin(dim=1)
-    return labels
 
 
 def inertia(
@@ -146,98 +117,35 @@ def lloyd(
         tolerance: It ends when the squared movements of the centres add up to no more.
         memory: Bound on temporary memory, MiB.
     """
-    single = X.float()
-    lengths = single.norm(dim=1)
-    labels = assigned(X, centres, memory)
-    sums, stale, settled, step = _sums(X, weight, labels, len(centres)), 0, False, 0
-
-    def reassigned() -> int:
-        changed = _reassigned(X, single, _margins(X, lengths, centres), weight, centres, labels, sums, memory)
-        return int(total(torch.tensor(changed, device=X.device)))
-
+    state, settled, step = Assignment(X, weight, centres, memory), False, 0
+    old = centres
     for step in range(1, max_iter + 1):
         if step > 1:
-            moved = reassigned()
-            settled = moved == 0
+            settled = _moved(state, old, centres) == 0
             if settled:
                 break
-            stale += moved
-            if stale > 2 * len(X):
-                sums, stale = _sums(X, weight, labels, len(centres)), 0
-        counts = total(weight.new_zeros(len(centres)).index_add_(0, labels, weight))
-        moments = total(sums)
+        counts = total(weight.new_zeros(len(centres)).index_add_(0, state.labels, weight))
+        moments = total(state.sums)
         if not bool((counts > 0).all()):
-            moments, counts = _relocated(X, weight, centres, labels, moments, counts, memory)
+            moments, counts = _relocated(X, weight, centres, state.labels, moments, counts, memory)
         full = (counts > 0)[:, None]
         old, centres = centres, torch.where(full, moments / torch.where(full, counts[:, None], 1), centres)
         if float((centres - old).square().sum()) <= tolerance:
             break
     if not settled:
         settled = step < max_iter
-        reassigned()
-    return Partition(centres, labels, float(inertia(X, weight, centres, labels, memory)), step, settled)
+        _moved(state, old, centres)
+    error = float(inertia(X, weight, centres, state.labels, memory))
+    return Partition(centres, state.labels, error, step, settled)
+
+
+def _moved(state: Assignment, old: Float[Tensor, "k d"], centres: Float[Tensor, "k d"]) -> int:
+    """How many samples changed their cluster, on all processes."""
+    return int(total(torch.tensor(state.move(old, centres), device=centres.device)))
 
 
 def _squares(X: Float[Tensor, "n d"], norms: Float[Tensor, " n"], C: Float[Tensor, "t d"]) -> Float[Tensor, "t n"]:
     return torch.addmm(norms, C, X.T, alpha=-2).add_(C.square().sum(dim=1, keepdim=True)).clamp_min_(0)
-
-
-def _sums(
-    X: Float[Tensor, "n d"], weight: Float[Tensor, " n"], labels: Int[Tensor, " n"], k: int
-) -> Float[Tensor, "k d"]:
-    """The weighted sum of each cluster's samples on this process."""
-    sums = X.new_zeros(k, X.shape[1])
-    for part in blocks(len(X), X.shape[1] * X.element_size(), tile(X, 16)):
-        sums += torch.zeros_like(sums).index_add_(0, labels[part], X[part] * weight[part, None])
-    return sums
-
-
-def _margins(
-    X: Float[Tensor, "n d"], lengths: Float[Tensor, " n"], centres: Float[Tensor, "k d"]
-) -> Float[Tensor, " n"]:
-    """By how much two scores of a row may come in the wrong order in single precision."""
-    if X.dtype == torch.float32:
-        return torch.zeros_like(lengths)
-    unit = ROUNDOFF[torch.get_float32_matmul_precision()]
-    reach = float(centres.norm(dim=1).max())
-    return (lengths + reach) * (2 * (X.shape[1] + 16) * unit * reach)
-
-
-def _reassigned(
-    X: Float[Tensor, "n d"],
-    single: Float[Tensor, "n d"],
-    margins: Float[Tensor, " n"],
-    weight: Float[Tensor, " n"],
-    centres: Float[Tensor, "k d"],
-    labels: Int[Tensor, " n"],
-    sums: Float[Tensor, "k d"],
-    memory: float,
-) -> int:
-    """Move samples to their nearest centres, in ``labels`` and ``sums``; gives how many moved.
-
-    The least score of each row is found by vector instructions, its place is not: that is looked for only where
-    another centre may be nearer than the present one.
-    """
-    half, negative = centres.square().sum(dim=1) / 2, -centres.T
-    bias, factor, wide = half.float(), negative.float(), len(centres) >= WIDE
-    changed = 0
-    for part in blocks(len(X), 4 * len(centres) + 8 * X.shape[1], tile(X, memory)):
-        rows = single[part]
-        # A product with few columns is faster the other way round.
-        scores = torch.addmm(bias, rows, factor) if wide else torch.addmm(bias[:, None], factor.T, rows.T).T
-        own = labels[part, None]
-        limit = scores.gather(1, own)[:, 0] + margins[part]
-        doubt = (scores.scatter_(1, own, torch.inf).amin(dim=1) < limit).nonzero()[:, 0]
-        if len(doubt):
-            rows, old = X[part][doubt], own[doubt, 0]
-            scores = torch.addmm(half, rows, negative)
-            best = scores.min(dim=1)
-            moved = best.values < scores.gather(1, old[:, None])[:, 0]
-            new, old, rows = best.indices[moved], old[moved], rows[moved] * weight[part][doubt[moved], None]
-            sums.index_add_(0, new, rows).index_add_(0, old, rows, alpha=-1)
-            labels[part][doubt[moved]] = new
-            changed += len(new)
-    return changed
 
 
 def _relocated(
