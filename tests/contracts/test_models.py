@@ -158,6 +158,7 @@ def test_exports_with_any_batch(entry: Entry) -> None:
     torch.testing.assert_close(program.module()(x[:3]), model(x[:3]))
 
 
+@pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneDNN")
 @each_model
 def test_takes_channels_last(entry: Entry) -> None:
     model, x = trained_a_little(entry), sample(entry)
@@ -167,7 +168,10 @@ def test_takes_channels_last(entry: Entry) -> None:
     wanted = model.eval()(x)
     found = model.to(memory_format=layout)(x.to(memory_format=layout))
     torch.testing.assert_close(found, wanted, atol=1e-5 * wanted.abs().max().item(), rtol=1e-4)
-    model.train()(x.to(memory_format=layout)).square().sum().backward()
+    # On processors without AVX-512, oneDNN's gradient of a narrow 1x1 convolution of stride 2 in this layout writes
+    # beyond its memory (torch 2.13).
+    with torch.backends.mkldnn.flags(enabled=False):
+        model.train()(x.to(memory_format=layout)).square().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
