@@ -242,13 +242,13 @@ def hosted(made: Any) -> Any:
     return made
 
 
-def measure(name: str, contest: Contest, device: torch.device) -> None:
+def measure(name: str, contest: Contest, device: torch.device, rounds: int) -> None:
     """Run one contest and print its line."""
     arrays = contest.data()
     tensors = tuple(torch.from_numpy(array).to(device) for array in arrays)
     spent: dict[str, list[float]] = {"ours": [], "peer": []}
     reached = {}
-    for turn in range(contest.rounds + 1):
+    for turn in range(rounds + 1):
         for who, work, given in (("ours", contest.ours, tensors), ("peer", contest.peer, arrays)):
             if turn == 0 and who == "peer":
                 continue  # the first turn is for our kernels to be loaded
@@ -271,6 +271,7 @@ def main() -> None:
     options.add_argument("names", nargs="*", metavar="NAME", help=", ".join(CONTESTS))
     options.add_argument("--device", default="cpu")
     options.add_argument("--threads", type=int, default=2)
+    options.add_argument("--rounds", type=int, help="turns of each; default: what stands with the contest")
     given = options.parse_args()
     torch.set_num_threads(given.threads)
     print(f"ours on {given.device}, peers on the CPU, {given.threads} thread(s)")
@@ -278,7 +279,7 @@ def main() -> None:
     with threadpool_limits(given.threads), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name in given.names or CONTESTS:
-            measure(name, CONTESTS[name], torch.device(given.device))
+            measure(name, CONTESTS[name], torch.device(given.device), given.rounds or CONTESTS[name].rounds)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from chainrule import catalogue, registry
+from chainrule.estimators.saving import KINDS as ESTIMATORS
 from chainrule.metrics import MEANINGS
 from chainrule.registry import Entry
 
@@ -34,8 +35,6 @@ TITLES = {
     "check": "Checks",
 }
 
-#: Kinds of estimator.
-ESTIMATORS = ("classifier", "regressor", "clusterer", "transformer", "embedding")
 #: Checks of the contract suite that say under what a model runs, and their short names.
 CONTRACTS = {
     "compiles_whole": "C",

@@ -34,7 +34,7 @@ class Config:
     prepare: Annotated[
         str,
         DATA,
-        "Images: standardize, minmax, mean-image or zca. Tables, once encoded: standardize, minmax, pca, zca.",
+        "Images: standardize, minmax, mean-image or zca. Tables, once encoded: standardize, minmax, pca, zca. Or a transformer of features.",
     ] = "standardize"
 
     model: Annotated[

@@ -184,3 +184,15 @@ def test_every_estimator_of_fit_has_its_kind() -> None:
     for kind in models.ESTIMATORS:
         for name in registry.entries(kind):
             assert models.row(name) is not None
+
+
+def test_a_transformer_prepares(tmp_path: Path) -> None:
+    run = cr.fit("wine", model="naive-bayes", prepare="fisher", out=tmp_path / "wine")
+    assert run.test["accuracy"] > 0.9
+    rows = cr.data.load("wine").test.inputs
+    np.testing.assert_array_equal(cr.load_run(run.directory).predict(rows), run.predict(rows))
+    assert "fisher makes 2 features of 13." in (run.directory / "report.html").read_text(encoding="utf-8")
+    images = cr.fit("digits", model="lda", prepare="kernel-pca(n_components=30, kernel='rbf')", out=tmp_path / "digits")
+    assert images.test["accuracy"] > 0.9
+    with pytest.raises(UnknownNameError, match="did you mean 'fisher'"):
+        cr.fit("wine", prepare="fischer", out=tmp_path / "none")
