@@ -34,7 +34,8 @@ class Config:
     prepare: Annotated[
         str,
         DATA,
-        "Images: standardize, minmax, mean-image or zca. Tables, once encoded: standardize, minmax, pca, zca. Or a transformer of features.",
+        "Images: standardize, minmax, mean-image, zca. Tables, once encoded: standardize, minmax, pca, zca. Both: any "
+        "transformer of features.",
     ] = "standardize"
 
     model: Annotated[
