@@ -1,6 +1,6 @@
 """Time of the estimators beside their peers: same data, threads and quality, in turn in one process.
 
-    OMP_WAIT_POLICY=PASSIVE python -m benchmarks.estimators     # all, on two threads that yield the core they wait on
+    python -m benchmarks.estimators                     # all, on two threads; nothing else may run
     python -m benchmarks.estimators svc-64 knn          # some of them
     python -m benchmarks.estimators --device cuda       # ours on the GPU, the peers on the CPU
 
