@@ -39,7 +39,9 @@ def outcome(estimator: Any, x: Any) -> dict[str, Any]:
     """What an estimator says of samples, by the name of its method."""
     if hasattr(estimator, "embedding_"):
         return {"embedding": estimator.embedding_ if isinstance(x, Tensor) else estimator.embedding_.numpy()}
-    return {name: getattr(estimator, name)(x) for name in METHODS if hasattr(estimator, name)}
+    found = {name: getattr(estimator, name)(x) for name in METHODS if hasattr(estimator, name)}
+    assert found, f"{estimator} can be asked nothing"
+    return found
 
 
 def together(folder: Path, *, processes: int) -> list[dict[str, dict[str, Tensor]]]:
