@@ -24,7 +24,7 @@ from chainrule.estimators import moments
 from chainrule.estimators.base import AbstractTransformer
 from chainrule.estimators.directions import named_solver, squares
 from chainrule.estimators.projections import Invertible, checked_count, enough_rows
-from chainrule.estimators.spectra import inverse_deviations
+from chainrule.nn.whitening import inverse_deviations
 from chainrule.registry import register
 from chainrule.shapes import Float, Tensor
 

@@ -18,7 +18,8 @@ from sklearn.exceptions import ConvergenceWarning
 from chainrule.errors import UnknownNameError
 from chainrule.estimators import moments
 from chainrule.estimators.shards import total
-from chainrule.estimators.spectra import leading, principal, signed, worthwhile
+from chainrule.estimators.spectra import leading, worthwhile
+from chainrule.nn.whitening import principal, signed
 from chainrule.shapes import Float, Tensor
 
 #: Singular values, falling, and right singular vectors as rows: ``min(n, d)`` of them, or as many as were asked for.

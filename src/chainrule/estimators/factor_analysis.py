@@ -30,7 +30,7 @@ from chainrule.estimators.base import AbstractTransformer
 from chainrule.estimators.class_moments import without_rounding
 from chainrule.estimators.memory import blocks
 from chainrule.estimators.projections import checked_count, enough_rows
-from chainrule.estimators.spectra import principal
+from chainrule.nn.whitening import principal
 from chainrule.registry import register
 from chainrule.shapes import Float, Tensor
 

@@ -23,7 +23,7 @@ from chainrule.estimators import arrays
 from chainrule.estimators.base import AbstractTransformer
 from chainrule.estimators.class_moments import class_means, class_scatter, memberships
 from chainrule.estimators.discriminant import whitening, without_rounding_of
-from chainrule.estimators.spectra import signed
+from chainrule.nn.whitening import signed
 from chainrule.registry import register
 from chainrule.shapes import Float, Tensor
 

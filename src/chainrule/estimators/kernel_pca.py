@@ -23,7 +23,8 @@ from chainrule.estimators.base import AbstractTransformer
 from chainrule.estimators.kernels import AbstractKernel, Kernel, named_kernel
 from chainrule.estimators.memory import MIB, blocks
 from chainrule.estimators.projections import checked_count
-from chainrule.estimators.spectra import doubly_centred, leading, principal, worthwhile
+from chainrule.estimators.spectra import doubly_centred, leading, worthwhile
+from chainrule.nn.whitening import principal
 from chainrule.registry import register
 from chainrule.shapes import Float, Tensor
 

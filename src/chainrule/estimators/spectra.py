@@ -13,10 +13,8 @@ from typing import Any
 import torch
 
 from chainrule.estimators.row_draws import generator
-from chainrule.nn.whitening import inverse_deviations, principal, signed
+from chainrule.nn.whitening import signed
 from chainrule.shapes import Float, Tensor
-
-__all__ = ["doubly_centred", "inverse_deviations", "leading", "principal", "signed", "worthwhile"]
 
 #: Columns of the random block beyond those that are wanted.
 EXTRA = 4
