@@ -29,6 +29,7 @@ docs: .venv/ready-dev  ## write the generated pages of docs/ again
 	$(BIN)/python docs/draw_schedules.py
 	$(BIN)/python docs/draw_anatomy.py
 	$(BIN)/python docs/draw_traces.py
+	$(BIN)/python docs/draw_structure.py
 
 peers: .venv/ready-dev  ## torchvision and timm, for the tests that compare with them
 	$(PIP) --no-deps --upgrade --target .peers torchvision timm

@@ -1,32 +1,35 @@
-"""``examine``: every registered check over the events of a run."""
+"""``examine`` and ``diagnose``: every registered check over the record of a run, or over a live program."""
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from chainrule import registry
+from chainrule.doctor.causes import ranked
 from chainrule.doctor.finding import Finding
+from chainrule.doctor.probe import Probe
 from chainrule.training.events import Event
-
-Kind = TypeVar("Kind")
-
-ORDER = ("FAIL", "WARN", "PASS", "SKIP")
 
 
 def examine(events: Sequence[Event]) -> list[Finding]:
-    """The findings of all checks that apply, the most serious first.
+    """The findings of all checks of a record that apply, the likely root cause first.
 
     Args:
         events: The recorded events of one run, finished or not.
     """
-    findings = [entry.build(events) for entry in registry.entries("check").values()]
-    return sorted((f for f in findings if f is not None), key=lambda finding: ORDER.index(finding.status))
+    return ranked(_findings("record", events))
 
 
-def find(events: Sequence[Event], kind: type[Kind]) -> Kind | None:
-    """The last event of a kind, or None."""
-    return next((event for event in reversed(events) if isinstance(event, kind)), None)
+def diagnose(probe: Probe) -> list[Finding]:
+    """The findings of all checks of a live program that apply, the likely root cause first.
+
+    Args:
+        probe: Measurements of the program, which is left as it is.
+    """
+    return ranked(_findings("probe", probe))
 
 
-def find_all(events: Sequence[Event], kind: type[Kind]) -> list[Kind]:
-    """All events of a kind, in order."""
-    return [event for event in events if isinstance(event, kind)]
+def _findings(read: str, evidence: Any) -> list[Finding]:
+    checks: list[Callable[[Any], Finding | None]] = [
+        entry.build for entry in registry.entries("check").values() if read in entry.inputs
+    ]
+    return [finding for check in checks if (finding := check(evidence)) is not None]

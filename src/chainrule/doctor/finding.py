@@ -14,14 +14,23 @@ class Finding:
         check: Name of the check.
         status: ``PASS``, ``WARN``, ``FAIL``, or ``SKIP`` where the check does not apply.
         sentence: What was found, in one sentence with its numbers.
-        evidence: The numbers themselves.
+        where: The layer, parameter, column or step that it was found at; empty where it is the whole program.
+        evidence: The numbers themselves, plain values.
         cause: The likely reason.
         remedy: One thing to do about it, if possible as options of ``fit``.
+        under: Name of the check whose finding explains this one; empty for what nothing else explains.
     """
 
     check: str
     status: Status
     sentence: str
+    where: str = ""
     evidence: dict[str, Any] = field(default_factory=dict)
     cause: str = ""
     remedy: str = ""
+    under: str = ""
+
+    @property
+    def asks(self) -> bool:
+        """Whether something is to be done about it."""
+        return self.status in ("WARN", "FAIL")

@@ -26,7 +26,7 @@ ENTROPY = 1e-6
 WIDEST = 60
 
 #: Bytes of a block of pairs on the CPU.
-BLOCK = 2**21
+BLOCK = 2**22
 
 
 class Affinities(NamedTuple):

@@ -17,7 +17,7 @@ from chainrule.estimators.neighbor_search import ROUNDOFF
 from chainrule.shapes import Float, Int, Tensor
 
 #: Temporary memory of one block on a CPU, MiB: it stays in the cache.
-CACHE = 2
+CACHE = 8
 
 #: Centres from which on a product is fastest with one row for each sample.
 WIDE = 32

@@ -95,10 +95,8 @@ class AbstractCentres(ClassNamePrefixFeaturesOutMixin, AbstractTransformer, Abst
         """``tol`` in the units of centred samples: times the mean variance of a feature."""
         if tol == 0:
             return 0.0
-        squares = X.new_zeros(())
-        for part in blocks(len(X), X.shape[1] * X.element_size(), MEMORY):
-            squares += weight[part] @ X[part].square().sum(dim=1)
-        return tol * float(total(squares) / moments.mass(X, weight)) / X.shape[1]
+        squares = total(weight @ torch.linalg.vector_norm(X, dim=1).square())
+        return tol * float(squares / moments.mass(X, weight)) / X.shape[1]
 
     def _enough(self, X: Float[Tensor, "n d"]) -> None:
         rows = moments.rows(X)

@@ -20,7 +20,7 @@ BLOCK = 2
 STACK = 16
 
 #: Columns of a Gram matrix that are added at once.
-PANEL = 200
+PANEL = 64
 
 
 def rows(X: Float[Tensor, "n d"]) -> int:
@@ -41,10 +41,10 @@ def average(A: Float[Tensor, "n m"], weight: Float[Tensor, " n"] | None) -> Floa
 def mean(A: Float[Tensor, "n m"], weight: Float[Tensor, " n"] | None) -> Float[Tensor, " m"]:
     """The weighted mean of the rows, corrected once by the mean of what is left after it is subtracted."""
     centre = average(A, weight)
-    left = torch.zeros_like(centre)
-    for part in blocks(len(A), A.shape[1] * A.element_size(), BLOCK):
-        rest = A[part] - centre
-        left += rest.sum(0) if weight is None else weight[part] @ rest
+    left, start = torch.zeros_like(centre), 0
+    for rest in centred(A, A[:, :0], None, centre):
+        left += rest.sum(0) if weight is None else weight[start : start + len(rest)] @ rest
+        start += len(rest)
     return centre + total(left) / mass(A, weight)
 
 
@@ -76,7 +76,8 @@ def centred(
         room = room if len(room) else x.new_empty(len(x), len(centre))
         block = room[: len(x)]
         torch.sub(x, centre[:d], out=block[:, :d])
-        torch.sub(Y[part], centre[d:], out=block[:, d:])
+        if d < len(centre):
+            torch.sub(Y[part], centre[d:], out=block[:, d:])
         yield block if weight is None else block.mul_(weight[part, None].sqrt())
 
 

@@ -73,9 +73,11 @@ def learn_preparation(
             known["mean-image"] = (MeanImage, shape)
     transformer = None
     if call.name not in known:
-        transformers = registry.entries("transformer")
-        if call.name not in transformers:
-            raise UnknownNameError(f"preparation of {models.KINDS[inputs.kind]}", call.name, [*known, *transformers])
+        # scikit-learn is slow to import, and only an estimator needs it.
+        from chainrule.models.transformed import transformers
+
+        if call.name not in (others := transformers()):
+            raise UnknownNameError(f"preparation of {models.KINDS[inputs.kind]}", call.name, [*known, *others])
         transformer, call = str(call), registry.Call("standardize")
     build, fixed = known[call.name]
     expected = standardization(pretrained, inputs) if pretrained and call == registry.Call("standardize") else None

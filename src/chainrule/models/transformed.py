@@ -3,14 +3,23 @@
 from typing import Any, ClassVar, Self
 
 from chainrule import registry
+from chainrule.errors import UnknownNameError
 from chainrule.models.classical import AbstractHolder
 from chainrule.registry import register
 from chainrule.shapes import Float, Shaped, Tensor
 
 
+def transformers() -> dict[str, registry.Entry]:
+    """The estimators that make features of features: transformers, and what clusters by distances or probabilities."""
+    known = registry.entries("transformer") | registry.entries("clusterer")
+    return {name: row for name, row in known.items() if _features_of(row.build) is not None}
+
+
 @register("preparation", "transformer", tiny={"call": "pca(n_components=2)", "features": 3}, sample=(4, 3))
 class Transformed(AbstractHolder):
     """Gives samples to one of the transformers of :mod:`chainrule.estimators`; it computes in float64.
+
+    k-means gives the distances to its centres, a Gaussian mixture the probabilities of its components.
 
     Args:
         call: The transformer, as in ``"kernel-pca(n_components=20)"``.
@@ -29,8 +38,10 @@ class Transformed(AbstractHolder):
         super().__init__()
         self.call, self.features, self.outputs = call, features, outputs
         asked = registry.parse(call)
-        row = registry.lookup("transformer", asked.name)
-        self.estimator = registry.call(row.build, asked.options, asked.name)
+        known = transformers()
+        if asked.name not in known:
+            raise UnknownNameError("transformer", asked.name, known)
+        self.estimator = registry.call(known[asked.name].build, asked.options, asked.name)
 
     def learn(self, rows: Shaped[Tensor, "n ..."], targets: Shaped[Tensor, "n ..."]) -> Self:
         """Learn from training samples and their targets, which some transformers look at.
@@ -48,7 +59,8 @@ class Transformed(AbstractHolder):
         return self
 
     def forward(self, inputs: Shaped[Tensor, "b ..."]) -> Float[Tensor, "b k"]:
-        return self.estimator.transform(inputs.flatten(1).double()).float()
+        features: Tensor = _features_of(self.estimator)(inputs.flatten(1).double())
+        return features.float()
 
     def options(self) -> dict[str, Any]:
         """Constructor options."""
@@ -57,3 +69,8 @@ class Transformed(AbstractHolder):
     def describe(self) -> list[str]:
         """What is done to an input, in sentences."""
         return [f"{self.call} makes {self.outputs} features of {self.features}."]
+
+
+def _features_of(estimator: Any) -> Any:
+    """What gives features of samples, or None."""
+    return getattr(estimator, "transform", None) or getattr(estimator, "predict_proba", None)

@@ -1,1 +1,1 @@
-"""The checks, one file for each part of a run that they look at; each is a pure function of the events."""
+"""The checks, one file for each part of a program or a run that they look at: functions of a probe or of events."""

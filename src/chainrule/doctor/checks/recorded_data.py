@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from chainrule.doctor.examine import find
 from chainrule.doctor.finding import Finding
+from chainrule.doctor.record import find
 from chainrule.registry import register
 from chainrule.training.events import Event, Loaded
 
 
-@register("check", "duplicates", family="data")
+@register("check", "duplicates", family="data", inputs=("record",))
 def duplicates(events: Sequence[Event]) -> Finding | None:
     """No sample of one split stands in another as well."""
     loaded = find(events, Loaded)
@@ -29,7 +29,7 @@ def duplicates(events: Sequence[Event]) -> Finding | None:
     )
 
 
-@register("check", "class-balance", family="data")
+@register("check", "class-balance", family="data", inputs=("record",))
 def class_balance(events: Sequence[Event]) -> Finding | None:
     """No class is so rare that accuracy hides it."""
     loaded = find(events, Loaded)
@@ -54,7 +54,7 @@ def class_balance(events: Sequence[Event]) -> Finding | None:
     )
 
 
-@register("check", "test-size", family="data")
+@register("check", "test-size", family="data", inputs=("record",))
 def test_size(events: Sequence[Event]) -> Finding | None:
     """The test split is large enough for its figures to mean something."""
     loaded = find(events, Loaded)

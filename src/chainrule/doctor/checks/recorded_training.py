@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from chainrule.doctor.examine import find, find_all
 from chainrule.doctor.finding import Finding
+from chainrule.doctor.record import find, find_all
 from chainrule.registry import register
 from chainrule.training.events import Built, Epoch, Evaluated, Event, Finished, Fitted, InitialLoss, Loaded, RateTest
 
 
-@register("check", "initial-loss", family="before training")
+@register("check", "initial-loss", family="before training", inputs=("record",))
 def initial_loss(events: Sequence[Event]) -> Finding | None:
     """A fresh model knows nothing, and its loss says so."""
     initial = find(events, InitialLoss)
@@ -41,7 +41,7 @@ def initial_loss(events: Sequence[Event]) -> Finding | None:
     )
 
 
-@register("check", "rate-test", family="before training")
+@register("check", "rate-test", family="before training", inputs=("record",))
 def rate_test(events: Sequence[Event]) -> Finding | None:
     """The range test found a rate, and found the same one each time."""
     test = find(events, RateTest)
@@ -70,7 +70,7 @@ def rate_test(events: Sequence[Event]) -> Finding | None:
     )
 
 
-@register("check", "better-than-constant", family="after training")
+@register("check", "better-than-constant", family="after training", inputs=("record",))
 def better_than_constant(events: Sequence[Event]) -> Finding | None:
     """The model beats the best constant prediction."""
     result = find(events, Evaluated)
@@ -107,7 +107,7 @@ def better_than_constant(events: Sequence[Event]) -> Finding | None:
     )
 
 
-@register("check", "overfitting", family="after training")
+@register("check", "overfitting", family="after training", inputs=("record",))
 def overfitting(events: Sequence[Event]) -> Finding | None:
     """The validation loss does not turn up while the training loss goes on falling."""
     epochs, finished = find_all(events, Epoch), find(events, Finished)
@@ -134,7 +134,7 @@ def overfitting(events: Sequence[Event]) -> Finding | None:
     )
 
 
-@register("check", "still-falling", family="after training")
+@register("check", "still-falling", family="after training", inputs=("record",))
 def still_falling(events: Sequence[Event]) -> Finding | None:
     """Training was long enough: the validation loss has settled."""
     epochs, finished = find_all(events, Epoch), find(events, Finished)
