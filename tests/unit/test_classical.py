@@ -201,7 +201,8 @@ def test_a_transformer_prepares(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("call", "features"), [("kmeans(n_clusters=9)", 9), ("gaussian-mixture(n_components=3)", 3)])
 def test_a_clusterer_prepares(tmp_path: Path, call: str, features: int) -> None:
     run = cr.fit("iris", model="knn", prepare=call, out=tmp_path / "iris")
-    assert run.test["accuracy"] > 0.8
+    assert run.test["accuracy"] > 0.7
+    assert cr.fit("iris", model="knn", prepare=call, out=tmp_path / "again").test == run.test
     assert f"{call} makes {features} features of 4." in (run.directory / "report.html").read_text(encoding="utf-8")
     rows = cr.data.load("iris").test.inputs
     np.testing.assert_array_equal(cr.load_run(run.directory).predict(rows), run.predict(rows))

@@ -75,13 +75,16 @@ class Plan:
             balance=config.balance,
         )
         pretrained = weights.read(config.weights, row) if config.weights else None
-        preparation = assembly.learn_preparation(
-            data.inputs,
-            Batches(data.train, size=1024, device=torch.device("cpu"), workers=config.workers),
-            name=config.prepare,
-            smallest=row.smallest if row else 1,
-            pretrained=pretrained,
-        )
+        with seeding.preserved():
+            # Some transformers draw, as k-means does for its start.
+            seeding.seed_all(config.seed, seeding.WEIGHTS)
+            preparation = assembly.learn_preparation(
+                data.inputs,
+                Batches(data.train, size=1024, device=torch.device("cpu"), workers=config.workers),
+                name=config.prepare,
+                smallest=row.smallest if row else 1,
+                pretrained=pretrained,
+            )
         with seeding.preserved():
             seeding.seed_all(config.seed, seeding.WEIGHTS)
             inputs = assembly.prepared(data.inputs, preparation)
