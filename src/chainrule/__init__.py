@@ -15,6 +15,7 @@ __all__ = [
     "__version__",
     "activation_statistics",
     "anatomy",
+    "check",
     "data",
     "derivative",
     "doctor",
@@ -34,6 +35,7 @@ __all__ = [
     "tasks",
     "trace",
     "training",
+    "watch",
 ]
 
 if TYPE_CHECKING:
@@ -58,10 +60,13 @@ if TYPE_CHECKING:
     from chainrule.anatomy.statistics import activation_statistics
     from chainrule.anatomy.summary import summary
     from chainrule.anatomy.trace import trace
-    from chainrule.api import fit, load_run, resume
+    from chainrule.api.check import check
+    from chainrule.api.fit import fit, load_run, resume
+    from chainrule.doctor.watching import watch
 else:
     _FUNCTIONS = {
-        **dict.fromkeys(("fit", "load_run", "resume"), "chainrule.api"),
+        **dict.fromkeys(("check", "fit", "load_run", "resume"), "chainrule.api"),
+        "watch": "chainrule.doctor.watching",
         **dict.fromkeys(("activation_statistics", "derivative", "gradient_flow"), "chainrule.anatomy"),
         **dict.fromkeys(("summary", "trace"), "chainrule.anatomy"),
     }

@@ -109,7 +109,9 @@ def test_a_check_tells_the_healthy_from_the_sick(check: str, status: str, events
 
 
 def test_every_check_is_tried_here_and_silent_about_nothing() -> None:
-    assert {check for check, _, _ in RUNS} == set(registry.entries("check"))
+    here = ("recorded_data", "recorded_training")
+    rows = [row for row in registry.entries("check").values() if row.build.__module__.rpartition(".")[2] in here]
+    assert {check for check, _, _ in RUNS} == {row.name for row in rows}
     assert examine([]) == []
 
 

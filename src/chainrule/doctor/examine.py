@@ -7,6 +7,7 @@ from chainrule import registry
 from chainrule.doctor.causes import ranked
 from chainrule.doctor.finding import Finding
 from chainrule.doctor.probe import Probe
+from chainrule.errors import InputError
 from chainrule.training.events import Event
 
 
@@ -29,7 +30,17 @@ def diagnose(probe: Probe) -> list[Finding]:
 
 
 def _findings(read: str, evidence: Any) -> list[Finding]:
-    checks: list[Callable[[Any], Finding | None]] = [
-        entry.build for entry in registry.entries("check").values() if read in entry.inputs
-    ]
-    return [finding for check in checks if (finding := check(evidence)) is not None]
+    checks = {name: entry.build for name, entry in registry.entries("check").items() if read in entry.inputs}
+    found = [_tried(name, check, evidence) for name, check in checks.items()]
+    return [finding for finding in found if finding is not None]
+
+
+def _tried(name: str, check: Callable[[Any], Finding | None], evidence: Any) -> Finding | None:
+    """What a check finds; a program may be stranger than a check can bear, and the others still have their say."""
+    try:
+        return check(evidence)
+    except InputError:
+        raise
+    except Exception as error:  # a stranger's module may raise anything
+        sentence = f"The check could not be carried out on this program: {type(error).__name__}: {error}"
+        return Finding(check=name, status="SKIP", sentence=sentence, evidence={"raised": type(error).__name__})

@@ -71,7 +71,13 @@ class Program:
 
     def copied(self) -> "Program":
         """The same with copies of all that training moves; the optimizer moves the copied model."""
-        model, loss, optimizer = copy.deepcopy((self.model, self.loss, self.optimizer))
+        memo: dict[int, Any] = {}
+        model, loss, optimizer = copy.deepcopy((self.model, self.loss, self.optimizer), memo)
+        # An optimizer copies its groups and its state alone; LBFGS, for one, has more. A step that a schedule has put
+        # there would move the original.
+        for name, value in vars(self.optimizer).items() if self.optimizer else ():
+            if name not in vars(optimizer) and not callable(value):
+                setattr(optimizer, name, copy.deepcopy(value, memo))
         return replace(self, model=model, loss=loss, optimizer=optimizer)
 
 

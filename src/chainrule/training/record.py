@@ -77,10 +77,15 @@ class Record:
         """Raise an ``InputError`` unless this is the directory of a run."""
         if not self.directory.is_dir():
             raise InputError(f"There is no run in {self.directory}: no such directory.")
-        if not any((self.directory / part).exists() for part in ("config.json", "events.jsonl", "model")):
+        if not self.found:
             raise InputError(
                 f"{self.directory} holds no run: config.json is missing; write the directory that fit made."
             )
+
+    @property
+    def found(self) -> bool:
+        """Whether the directory holds anything of a run."""
+        return any((self.directory / part).exists() for part in ("config.json", "events.jsonl", "model"))
 
     def settings(self) -> dict[str, Any]:
         """What :meth:`create` wrote.

@@ -78,6 +78,8 @@ def better_than_constant(events: Sequence[Event]) -> Finding | None:
         return None
     name = next((metric for metric in ("accuracy", "r2") if metric in result.metrics), "loss")
     ours, constant = result.metrics[name], result.baseline[name]
+    if ours is None or result.metrics["loss"] is None:
+        return None  # not finite, of which another check speaks
     better = ours < constant if name == "loss" else ours > constant
     evidence = {"metric": name, "model": ours, "constant": constant}
     trained = find(events, Fitted) is None
@@ -110,7 +112,7 @@ def better_than_constant(events: Sequence[Event]) -> Finding | None:
 @register("check", "overfitting", family="after training", inputs=("record",))
 def overfitting(events: Sequence[Event]) -> Finding | None:
     """The validation loss does not turn up while the training loss goes on falling."""
-    epochs, finished = find_all(events, Epoch), find(events, Finished)
+    epochs, finished = _finite(find_all(events, Epoch)), find(events, Finished)
     if finished is None or len(epochs) < 5:
         return None
     best, last = min(epochs, key=lambda e: e.valid["loss"]), epochs[-1]
@@ -137,7 +139,7 @@ def overfitting(events: Sequence[Event]) -> Finding | None:
 @register("check", "still-falling", family="after training", inputs=("record",))
 def still_falling(events: Sequence[Event]) -> Finding | None:
     """Training was long enough: the validation loss has settled."""
-    epochs, finished = find_all(events, Epoch), find(events, Finished)
+    epochs, finished = _finite(find_all(events, Epoch)), find(events, Finished)
     if finished is None or len(epochs) < 5:
         return None
     tail = max(2, len(epochs) // 5)
@@ -158,3 +160,8 @@ def still_falling(events: Sequence[Event]) -> Finding | None:
         cause="Too few epochs.",
         remedy=f"Try --epochs {2 * epochs[-1].epochs}.",
     )
+
+
+def _finite(epochs: Sequence[Epoch]) -> list[Epoch]:
+    """The epochs whose losses are finite; what is not comes back from a record as None."""
+    return [epoch for epoch in epochs if epoch.train["loss"] is not None and epoch.valid["loss"] is not None]

@@ -1,4 +1,4 @@
-"""The verbs as Python functions: ``fit``, ``resume``, ``load_run``."""
+"""``fit``, ``resume``, ``load_run``: from data to a run."""
 
 import itertools
 import re
