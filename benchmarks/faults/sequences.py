@@ -230,7 +230,7 @@ FAULTS: list[Case] = [
         (x[i : i + 32], y.roll(7)[i : i + 32]) for i in range(0, len(x), 32)]),
     planted(SUMS, "start-state", "the state before the sequence is read", "input-independent",
             net=partial(Recurrent, nn.GRU, 0, 1, read="start")),
-    planted(SUMS, "first-step", "the first step is read, not the last", "memorises capacity",
+    planted(SUMS, "first-step", "the first step is read, not the last", "missing-layers memorises",
             net=partial(Recurrent, nn.GRU, 0, 1, read="first")),
     planted(SUMS, "view", "axes swapped by view, which mixes the samples", "batch-leak",
             net=partial(Recurrent, nn.GRU, 0, 1, first=False, turned=True)),

@@ -168,7 +168,7 @@ WRONG_ENDS: list[Case] = [
             net=partial(mlp, 30, 16, 1)),
     planted(CANCER_P, "softmax-of-one", "softmax over one unit", "softmax-one-unit",
             net=lambda: mlp(30, 16, 1, last=[nn.Softmax(dim=1)])),
-    planted(CANCER_TWO, "negated", "the loss is negated", "maximizes",
+    planted(CANCER_TWO, "negated", "the loss is negated", "maximizes wrong-loss",
             loss=lambda outputs, y: -F.cross_entropy(outputs, y)),
     planted(DIABETES, "relu-output", "ReLU on the output of a regression", "last-activation",
             net=lambda: mlp(10, 16, 1, last=[nn.ReLU()])),

@@ -152,6 +152,27 @@ def test_optimizer_that_lacks_a_fresh_layer() -> None:
     assert finding.evidence["missing"] == ["0.weight", "0.bias"]
 
 
+class PlainList(nn.Module):
+    """A network that keeps its hidden layers where torch does not look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.out = [nn.Linear(8, 32), nn.Linear(32, 32)], nn.Linear(32, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.hidden:
+            x = layer(x).relu()
+        logits: Tensor = self.out(x)
+        return logits
+
+
+def test_layers_in_a_plain_list() -> None:
+    finding = said(optimizer_parameters, program(PlainList()))
+    assert finding.status == "FAIL"
+    assert finding.evidence["unregistered"] == 4
+    assert "[32, 8]" in finding.sentence or "[32]" in finding.sentence or "[32, 32]" in finding.sentence
+
+
 def test_optimizer_that_holds_all() -> None:
     assert said(optimizer_parameters, program(mlp())).status == "PASS"
     assert said(optimizer_parameters, program(mlp(), optimizer=None)).status == "SKIP"

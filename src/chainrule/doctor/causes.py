@@ -88,7 +88,7 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
 #: Checks whose mere warning explains a failure of another; for the rest a warning explains warnings only.
 STRONG = (
     *("input-scale", "target-scale", "not-shuffled", "unrelated-targets", "initial-weights", "activation-scale"),
-    *("gradient-scale", "too-few-epochs"),
+    *("gradient-scale", "dropout-rate", "too-few-epochs"),
 )
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from chainrule.doctor.finding import Finding, Status
-from chainrule.doctor.measures.gradients import gradients, held
+from chainrule.doctor.measures.gradients import gradients, held, unregistered
 from chainrule.doctor.measures.passage import start
 from chainrule.doctor.measures.weights import frozen, weights
 from chainrule.doctor.probe import Probe
@@ -84,8 +84,18 @@ def optimizer_parameters(probe: Probe) -> Finding | None:
     found = probe.measure(held)
     if found is None:
         return Finding(check="optimizer-parameters", status="SKIP", sentence="The program has no optimizer yet.")
-    missing, foreign = found.missing, found.foreign
-    evidence = {"held": found.held, "missing": list(missing[:20]), "foreign": len(foreign)}
+    missing, foreign, loose = found.missing, found.foreign, probe.measure(unregistered)
+    evidence = {"held": found.held, "missing": list(missing[:20]), "foreign": len(foreign), "unregistered": len(loose)}
+    if loose:
+        return Finding(
+            check="optimizer-parameters",
+            status="FAIL",
+            sentence=f"The model computes with {len(loose)} tensors that ask for a gradient and are none of its "
+            f"parameters, the first of shape {list(loose[0])}; no optimizer of model.parameters() moves them.",
+            evidence=evidence,
+            cause="Layers are in a plain list or dict, or a weight is a tensor and no nn.Parameter.",
+            remedy="Keep layers in nn.ModuleList or nn.ModuleDict, and weights in nn.Parameter.",
+        )
     if missing and foreign:
         return Finding(
             check="optimizer-parameters",

@@ -112,6 +112,44 @@ def held(probe: Probe) -> Held | None:
     return Held(missing(own), missing(judge), foreign, len(inside))
 
 
+def unregistered(probe: Probe) -> tuple[tuple[int, ...], ...]:
+    """Shapes of the tensors that ask for a gradient, and that neither model, loss nor optimizer know of.
+
+    Args:
+        probe: Of the program.
+    """
+    program = probe.copied()
+    known = [
+        parameter
+        for part in (program.model, program.loss)
+        if isinstance(part, nn.Module)
+        for parameter in part.parameters()
+    ]
+    known += (
+        [parameter for group in program.optimizer.param_groups for parameter in group["params"]]
+        if program.optimizer
+        else []
+    )
+    inputs, targets = (placed(program.model, part) for part in probe.sample.batches[0])
+    try:
+        loss = mean_loss(program, program.model(inputs), targets)
+    except Exception:  # whether the program runs is said elsewhere
+        return ()
+    familiar = {id(tensor) for tensor in (*known, inputs, targets)}
+    found: dict[int, Tensor] = {}
+    nodes, seen = [loss.grad_fn], set()
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        leaf = getattr(node, "variable", None)
+        if isinstance(leaf, Tensor) and id(leaf) not in familiar:
+            found[id(leaf)] = leaf
+        nodes += [before for before, _ in node.next_functions]
+    return tuple(tuple(leaf.shape) for leaf in found.values())
+
+
 def _pass(probe: Probe, program: Program) -> bool:
     """Add up the gradients of some batches; whether the loss has a graph."""
     count = 0
