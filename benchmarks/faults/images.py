@@ -253,7 +253,8 @@ ENDS: list[Case] = [
             data=partial(copies, factor=1.0), loss=nn.BCELoss()),
     planted(CODER, "sigmoid-for-standardised", "sigmoid outputs for targets from -1 to 1",
             "last-activation target-range", data=partial(copies, factor=1 / 8, shift=-1.0)),
-    planted(CODER, "negated", "the error is maximised", "maximizes wrong-loss", loss=lambda outputs, y: -MSE(outputs, y)),
+    planted(CODER, "negated", "the error is maximised", "maximizes wrong-loss",
+            loss=lambda outputs, y: -MSE(outputs, y)),
     planted(CNN, "rows-of-the-wrong-length", "view gives more rows than there are images", "runs output-shape",
             net=Wrong),
 ]  # fmt: skip
@@ -275,7 +276,8 @@ DATA: list[Case] = [
 ]  # fmt: skip
 
 REST: list[Case] = [
-    planted(RESNET, "batch-of-2", "batch normalisation over two images", "small-batch-norm train-eval", batch=2, epochs=2),
+    planted(RESNET, "batch-of-2", "batch normalisation over two images", "small-batch-norm train-eval",
+            batch=2, epochs=2),
     planted(RESNET, "slow-averages", "running averages with momentum 0.0005", "train-eval",
             net=partial(ResNet, momentum=0.0005)),
     planted(RESNET, "detached", "features cut off from the graph", "no-gradient", net=partial(ResNet, detach=True)),
