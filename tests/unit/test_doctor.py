@@ -117,7 +117,7 @@ def test_every_check_is_tried_here_and_silent_about_nothing() -> None:
 
 def test_the_most_serious_comes_first() -> None:
     events = [*RUNS[2][2], *RUNS[15][2]]
-    order = [found.status for found in examine(events)]
+    order = [found.status for found in examine(events) if not found.under]
     assert order == sorted(order, key=("FAIL", "WARN", "PASS", "SKIP").index)
 
 

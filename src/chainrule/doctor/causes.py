@@ -35,9 +35,14 @@ LINKS: dict[str, tuple[str, ...]] = {
     "optimizer": ("maximizes", "optimizer-settings", "rate-too-high", "rate-too-low", "batch-size"),
     "targets": ("unrelated-targets", "label-noise", "classes", "duplicate-columns"),
     "learning": ("too-few-epochs", "memorises", "diverging", "dying-relu", "update-ratio", "capacity"),
+    "record": (
+        *("duplicates", "class-balance", "test-size", "initial-loss", "rate-test", "diverged", "rate-recorded"),
+        *("gradient-norm", "chance", "loss-without-score", "oscillation", "plateau-recorded", "noisy-validation"),
+        *("still-falling", "overfitting", "fit-verdict", "better-than-constant"),
+    ),
     "curves": (
         *("wrong-metric", "stuck-at-chance", "plateau", "oscillating", "overfitting-live", "worse-than-simple"),
-        "bias-variance",
+        *("bias-variance", "more-data"),
     ),
 }
 
@@ -83,6 +88,11 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
     "classes": ("wrong-metric", "stuck-at-chance", "bias-variance"),
     **dict.fromkeys(LINKS["learning"], _FRUIT),
     **dict.fromkeys(LINKS["curves"], LINKS["curves"]),
+    "diverged": ("chance", "oscillation", "noisy-validation", "better-than-constant", "fit-verdict"),
+    "rate-recorded": ("chance", "plateau-recorded", "oscillation"),
+    "chance": ("better-than-constant", "fit-verdict", "loss-without-score"),
+    "overfitting": ("fit-verdict",),
+    "still-falling": ("fit-verdict",),
 }
 
 #: Checks whose mere warning explains a failure of another; for the rest a warning explains warnings only.
