@@ -25,7 +25,7 @@ LINKS: dict[str, tuple[str, ...]] = {
         *("missing-activation", "wrong-loss", "last-activation", "batch-leak", "train-eval"),
     ),
     "parameters": ("frozen", "optimizer-parameters", "no-gradient"),
-    "samples": ("input-scale", "target-scale", "not-shuffled", "repeated-augmentation", "giveaway", "shared-samples"),
+    "samples": ("input-scale", "target-scale", "not-shuffled", "repeated-augmentation", "giveaway"),
     "weights": ("initial-weights",),
     "layers": (
         *("linear-only", "missing-layers", "small-batch-norm", "dropout-rate", "bottleneck", "redundant-layers"),
@@ -33,8 +33,9 @@ LINKS: dict[str, tuple[str, ...]] = {
         "input-independent",
     ),
     "optimizer": ("maximizes", "optimizer-settings", "rate-too-high", "rate-too-low", "batch-size"),
-    "targets": ("unrelated-targets", "label-noise", "classes", "duplicate-columns"),
+    "targets": ("unrelated-targets", "label-noise"),
     "learning": ("too-few-epochs", "memorises", "diverging", "dying-relu", "update-ratio", "capacity"),
+    "splits": ("shared-samples", "classes", "duplicate-columns"),
     "record": (
         *("duplicates", "class-balance", "test-size", "initial-loss", "rate-test", "diverged", "rate-recorded"),
         *("gradient-norm", "chance", "loss-without-score", "oscillation", "plateau-recorded", "noisy-validation"),
@@ -42,8 +43,9 @@ LINKS: dict[str, tuple[str, ...]] = {
     ),
     "curves": (
         *("wrong-metric", "stuck-at-chance", "plateau", "oscillating", "overfitting-live", "worse-than-simple"),
-        *("bias-variance", "more-data"),
+        "bias-variance",
     ),
+    "amount": ("more-data",),
 }
 
 ORDER = tuple(check for checks in LINKS.values() for check in checks)
