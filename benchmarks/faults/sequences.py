@@ -1,9 +1,11 @@
 """Faults of programs on sequences, by recurrent, convolutional and attending networks."""
 
 import inspect
+import logging
 import math
 import statistics
 import textwrap
+from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -15,12 +17,17 @@ from torch import Tensor, nn
 TOKENS, LENGTH = 10, 12
 
 
-def counted() -> Parts:
-    """Sequences of tokens; the class is how often the token 0 or 1 comes: up to once, twice or three times, more."""
+def counted(*, apart: bool = False) -> Parts:
+    """Sequences of tokens; the class is how often the token 0 or 1 comes: up to once, twice or three times, more.
+
+    Args:
+        apart: Whether the labels of the training part are those of other sequences.
+    """
     draw = torch.Generator().manual_seed(0)
     x = torch.randint(TOKENS, (1200, LENGTH), generator=draw)
     y = ((x < 2).sum(1) - 1).clamp(0, 3).div(1.5).long()
-    return parted(x, y, standardised=False)
+    (x, y), valid = parted(x, y, standardised=False)
+    return (x, y.roll(7) if apart else y), valid
 
 
 def sums(*, flat: bool = False) -> Parts:
@@ -59,12 +66,21 @@ def waves() -> Parts:
 
 
 def characters() -> Parts:
-    """Windows of twelve characters of docstrings, and the character thereafter, as numbers of 28 kinds."""
-    text = " ".join(inspect.getdoc(part) or "" for part in (statistics, textwrap, inspect.signature, textwrap.wrap))
-    text = " ".join("".join(c if c.isalpha() and c.isascii() else " " for c in text.lower()).split())
-    codes = torch.tensor([0 if c == " " else ord(c) - 96 for c in text])[:3012]
-    windows = codes.unfold(0, 13, 1)
-    return parted(windows[:, :12], windows[:, 12], standardised=False)
+    """Windows of sixteen characters of sentences, and the character thereafter, as numbers of 27 kinds.
+
+    The sentences are drawn from the 200 commonest words of some docstrings: windows of the docstrings themselves come
+    again, in both parts.
+    """
+    text = " ".join(
+        inspect.getdoc(part) or ""
+        for part in (statistics, textwrap.TextWrapper, Counter, logging, logging.Logger, inspect)
+    )
+    words = "".join(c if c.isalpha() and c.isascii() else " " for c in text.lower()).split()
+    common = [word for word, _ in Counter(word for word in words if len(word) > 2).most_common(200)]
+    drawn = torch.randint(len(common), (900,), generator=torch.Generator().manual_seed(0)).tolist()
+    codes = torch.tensor([0 if c == " " else ord(c) - 96 for c in " ".join(common[word] for word in drawn)])[:4016]
+    windows = codes.unfold(0, 17, 1)
+    return parted(windows[:, :16], windows[:, 16], standardised=False, mixed=False)
 
 
 def repeats() -> Parts:
@@ -191,7 +207,7 @@ def forecaster(last: tuple[nn.Module, ...] = ()) -> nn.Module:
 def speller(width: int = 64, last: tuple[nn.Module, ...] = ()) -> nn.Module:
     """Embedded characters through dense layers."""
     return nn.Sequential(
-        nn.Embedding(28, 16), nn.Flatten(), nn.Linear(192, width), nn.ReLU(), nn.Linear(width, 28), *last
+        nn.Embedding(27, 16), nn.Flatten(), nn.Linear(256, width), nn.ReLU(), nn.Linear(width, 27), *last
     )
 
 
@@ -226,8 +242,8 @@ FAULTS: list[Case] = [
     planted(LSTM, "rate-times-100", "rate 100 times too high", "rate-too-high", optimizer=adam(1.0)),
     planted(LSTM, "one-unit", "one hidden unit", "bottleneck capacity",
             net=partial(Recurrent, nn.LSTM, TOKENS, 3, hidden=1)),
-    planted(LSTM, "labels-apart", "labels are mixed", "unrelated-targets", loader=lambda x, y: [
-        (x[i : i + 32], y.roll(7)[i : i + 32]) for i in range(0, len(x), 32)]),
+    planted(LSTM, "labels-apart", "labels are those of other sequences", "unrelated-targets",
+            data=partial(counted, apart=True)),
     planted(SUMS, "start-state", "the state before the sequence is read", "input-independent",
             net=partial(Recurrent, nn.GRU, 0, 1, read="start")),
     planted(SUMS, "first-step", "the first step is read, not the last", "missing-layers memorises",
@@ -253,7 +269,7 @@ FAULTS: list[Case] = [
     planted(WAVES, "loss-of-argmax", "the loss is of the argmax, which has no gradient", "no-gradient wrong-loss",
             loss=lambda outputs, y: F.mse_loss(outputs.argmax(1).float(), y.float()).requires_grad_()),
     planted(WAVES, "relu-logits", "ReLU on the logits", "last-activation", net=partial(conv, last=(nn.ReLU(),))),
-    planted(SPELLER, "few-units", "one hidden unit for 28 classes", "bottleneck capacity", net=partial(speller, 1)),
+    planted(SPELLER, "few-units", "one hidden unit for 27 classes", "bottleneck capacity", net=partial(speller, 1)),
     planted(SPELLER, "softmax-twice", "softmax before cross-entropy", "softmax-twice",
             net=partial(speller, last=(nn.Softmax(dim=1),))),
     planted(SPELLER, "one-epoch", "one epoch", "too-few-epochs", epochs=1),

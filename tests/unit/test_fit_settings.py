@@ -11,11 +11,12 @@ from chainrule.errors import InputError, UnknownNameError
 from chainrule.nn import MeLU
 from chainrule.nn.preparation import TableEncoder
 from chainrule.nn.weights import weighted_layers
+from chainrule.run import Run
 
 QUICK = {"epochs": 2, "rate": 0.01, "seed": 0}
 
 
-def fitted(tmp_path: Path, source: str, **settings: object) -> api.Run:
+def fitted(tmp_path: Path, source: str, **settings: object) -> Run:
     return api.fit(source, out=tmp_path / "run", **{**QUICK, **settings})
 
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from chainrule import api, storage
 from chainrule.errors import InputError
+from chainrule.run import Run
 from chainrule.training.events import Epoch, Event, RateTest, Step
 
 SETTINGS = {"epochs": 3, "batch": 200, "rate": 0.003, "augment": "crop, rotate, mixup", "checkpoint_every": 0.0}
@@ -152,7 +153,7 @@ def test_the_range_test_changes_nothing_in_the_run_that_follows(tmp_path: Path) 
     assert auto.test == fixed.test
 
 
-def load(directory: Path) -> api.Run:
+def load(directory: Path) -> Run:
     return api.load_run(directory, model=small())
 
 

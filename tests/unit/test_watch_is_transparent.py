@@ -25,6 +25,7 @@ def outer() -> dict[str, Any]:
         "method": torch.Tensor.backward,
         "iter": DataLoader.__iter__,
         "forward": dict(modules._global_forward_hooks),
+        "forward with keywords": dict(modules._global_forward_hooks_with_kwargs),
         "pre": dict(modules._global_forward_pre_hooks),
         "before step": dict(optimizers._global_optimizer_pre_hooks),
         "after step": dict(optimizers._global_optimizer_post_hooks),

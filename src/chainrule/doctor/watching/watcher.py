@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook
+from torch.nn.modules.module import _global_forward_hooks_with_kwargs, register_module_forward_hook
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
@@ -79,7 +79,10 @@ class Watch:
         self._seen = {tuple(self._start)}
         with ExitStack() as stack:
             # Hooks on the model itself would be copied and saved with it, as loops do that keep their best model.
-            stack.callback(register_module_forward_hook(self._forward, with_kwargs=True).remove)
+            hook = register_module_forward_hook(self._forward, with_kwargs=True)
+            stack.callback(hook.remove)
+            # What torch notes of keywords it does not take away with the hook.
+            stack.callback(_global_forward_hooks_with_kwargs.pop, hook.id, None)
             stack.callback(register_optimizer_step_pre_hook(self._before_step).remove)
             stack.callback(register_optimizer_step_post_hook(self._after_step).remove)
             stack.enter_context(listening(self))
