@@ -49,6 +49,7 @@ def test_faults_have_a_cause_and_a_twin() -> None:
     assert [case.name for case in programs() if case.fault or case.expected or not case.healthy] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_runs_or_is_meant_not_to(case: Case) -> None:
     if case.name in STOP:

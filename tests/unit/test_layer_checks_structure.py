@@ -171,6 +171,7 @@ def test_images_into_a_single_linear_layer() -> None:
     assert status(missing_layers, net, 1, 12, 12) == "PASS"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["cnn", "densenet121", "mlp", "resnet20", "resnet50", "seresnet50", "vgg11", "xception"]
 )

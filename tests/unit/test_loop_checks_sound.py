@@ -18,6 +18,7 @@ def test_sound_loops_are_left_alone(name: str, made: Callable[[nn.Module], Optim
     assert asking(seen_in(SOUND[name], made=made, passes=2)) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SOUND)
 def test_sound_loops_are_left_alone_by_a_probe(name: str) -> None:
     assert asking(probed(SOUND[name])) == {}
