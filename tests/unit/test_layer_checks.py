@@ -166,6 +166,14 @@ class PlainList(nn.Module):
         return logits
 
 
+def test_weights_of_zero_beside_drawn_biases() -> None:
+    model = mlp()
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.zeros_(module.weight)
+    assert said(initial_weights, program(model)).status == "FAIL"
+
+
 def test_layers_in_a_plain_list() -> None:
     finding = said(optimizer_parameters, program(PlainList()))
     assert finding.status == "FAIL"

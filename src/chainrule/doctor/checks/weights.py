@@ -27,6 +27,8 @@ def initial_weights(probe: Probe) -> Finding | None:
         sentence = "The network has learned already, so its weights are no fresh draw."
         return Finding(check="initial-weights", status="SKIP", sentence=sentence, evidence=evidence)
     stuck = [weight for weight in seen if not weight.only and weight.alike and (weight.stays or _constant(weight))]
+    if not stuck and len(seen) > 1 and all(weight.zero for weight in seen):
+        stuck = seen  # biases may open them in the end, but nothing that was drawn is left
     if stuck:
         names = [weight.name for weight in stuck]
         flat = all(weight.deviation == 0 for weight in stuck)
