@@ -14,9 +14,9 @@ from chainrule.training.events import Built, Epoch, Evaluated, Event, Finished, 
 EPOCHS, STEPS = 6, 5
 
 FINDINGS = [
-    Finding(check="loss falls", status="PASS", sentence="The training loss fell from 2.3 to 0.2."),
-    Finding(check="size", status="WARN", sentence="The test split is small.", cause="Little data.", remedy="Add some."),
     Finding(check="overfit", status="FAIL", sentence="It learned by heart.", remedy="Write --weight-decay 0.1."),
+    Finding(check="size", status="WARN", sentence="The test split is small.", cause="Little data.", remedy="Add some."),
+    Finding(check="loss falls", status="PASS", sentence="The training loss fell from 2.3 to 0.2."),
     Finding(check="balance", status="SKIP", sentence="There are no classes."),
 ]
 

@@ -7,12 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from chainrule.api.fit import load_data, name_of
+from chainrule.api.fit import call_of, load_data
 from chainrule.config import configure
 from chainrule.doctor import Finding, Probe, Program, diagnose, examine
 from chainrule.doctor.program import Train
 from chainrule.errors import InputError
-from chainrule.models import default
 from chainrule.training.machine import Machine
 from chainrule.training.plan import Plan
 from chainrule.training.record import Record
@@ -90,10 +89,8 @@ def _plan(source: Any, model: str | nn.Module, settings: dict[str, Any]) -> Plan
     network = model if isinstance(model, nn.Module) else None
     config = configure({**settings, "model": "auto" if network is not None else model})
     data = load_data(source, config)
-    call = name_of(network) if network is not None else config.model
-    call = default(data.inputs) if call == "auto" else call
     machine = Machine(precision=config.precision, device=config.device)
-    return Plan.build(config, data, call=call, network=network, machine=machine)
+    return Plan.build(config, data, call=call_of(config, network, data), network=network, machine=machine)
 
 
 def _own(

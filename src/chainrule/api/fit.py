@@ -129,8 +129,7 @@ def begin(source: Any, *, model: str | nn.Module = "auto", out: str | Path | Non
         Record.check_new(Path(out))
     machine = Machine(precision=config.precision, device=config.device)
     data = load_data(source, config)
-    call = name_of(network) if network is not None else config.model
-    call = default(data.inputs) if call == "auto" else call
+    call = call_of(config, network, data)
     directory = Path(out) if out is not None else machine.same(free_directory(data.name, call))
     record = Record(directory, writes=machine.first)
     place = source if isinstance(source, str | Path) else f"<{type(source).__name__}>"
@@ -247,9 +246,11 @@ def load_data(source: Any, config: Config) -> Data:
     )
 
 
-def name_of(network: nn.Module) -> str:
-    """How a module that came from Python is called in the record."""
-    return f"<{type(network).__module__}.{type(network).__qualname__}>"
+def call_of(config: Config, network: nn.Module | None, data: Data) -> str:
+    """What builds the network; of a module that came from Python, how it is called in the record."""
+    if network is not None:
+        return f"<{type(network).__module__}.{type(network).__qualname__}>"
+    return default(data.inputs) if config.model == "auto" else config.model
 
 
 def free_directory(data: str, call: str) -> Path:

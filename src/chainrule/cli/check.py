@@ -32,8 +32,7 @@ def check(
     from chainrule.cli.table import as_json
     from chainrule.config import configure
 
-    given = {name: value for name, value in settings.items() if value != getattr(configure({}), name)}
-    findings = api.check(source, level=level, seconds=seconds, **given)
+    findings = api.check(source, level=level, seconds=seconds, **configure(settings).changes())
     failed = sum(finding.status == "FAIL" for finding in findings)
     if json:
         as_json({"failed": failed, "findings": [asdict(finding) for finding in findings]})

@@ -59,6 +59,7 @@ def render(events: Sequence[Event], findings: Sequence[Finding]) -> str:
         counted=wording.counted,
         outcome=outcome_of(history),
         concern=concern_of(findings),
+        asking=[finding for finding in findings if finding.asks],
         findings={status: [finding for finding in findings if finding.status == status] for status in SEVERITY},
         training=training,
         drawings={drawing.name: drawing for drawing in tested},

@@ -9,6 +9,9 @@ from chainrule.report.history import History
 from chainrule.report.wording import beside, counted, number
 from chainrule.training.events import Evaluated, Event
 
+#: What a finding that asks for attention is called.
+NOUNS = {"FAIL": "failure", "WARN": "warning"}
+
 #: A test split smaller than this says so in the verdict.
 FEW = 30
 
@@ -49,12 +52,15 @@ def outcome_of(history: History) -> str:
 
 
 def concern_of(findings: Iterable[Finding]) -> tuple[str, Finding] | None:
-    """``"1 failure and 2 warnings"`` and the first of them, failures first; None when nothing asks for attention."""
-    findings = list(findings)
-    failures = [finding for finding in findings if finding.status == "FAIL"]
-    warnings = [finding for finding in findings if finding.status == "WARN"]
-    counts = [counted(len(group), noun) for group, noun in ((failures, "failure"), (warnings, "warning")) if group]
-    return (" and ".join(counts), (failures + warnings)[0]) if counts else None
+    """``"1 failure and 2 warnings"`` and the first of them, the likely root cause; None when nothing asks for it.
+
+    Args:
+        findings: In the order that the doctor gives them.
+    """
+    asking = [finding for finding in findings if finding.asks]
+    counts = [(sum(finding.status == status for finding in asking), noun) for status, noun in NOUNS.items()]
+    tally = " and ".join(counted(count, noun) for count, noun in counts if count)
+    return (tally, asking[0]) if asking else None
 
 
 def _tested(history: History, evaluated: Evaluated) -> str:

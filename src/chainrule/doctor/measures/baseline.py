@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from chainrule.doctor.measures.samples import SAMPLES, Floats, Samples, Whole, columns, samples
+from chainrule.doctor.measures.scores import r2
 from chainrule.doctor.measures.simple import MANY, features, models, predicted, simple
 from chainrule.doctor.probe import Probe
 
@@ -80,7 +81,7 @@ def scored(found: Samples, out: Floats, where: Whole) -> tuple[float, float]:
     hits = out.argmax(1) == truth.argmax(1) if kind == "classes" else (out > 0.5) == (truth > 0.5)
 
     def measured(rows: Whole) -> float:
-        return _r2(out[rows], truth[rows]) if kind == "real" else float(hits[rows].mean())
+        return r2(out[rows], truth[rows]) if kind == "real" else float(hits[rows].mean())
 
     draw = np.random.default_rng(0)
     drawn = [measured(draw.integers(0, len(truth), len(truth))) for _ in range(DRAWS)]
@@ -96,11 +97,3 @@ def _best(found: Samples, seen: Whole, held: Whole, probe: Probe) -> Baseline:
             outs[name] = predicted(build(), views[view], found, seen, held)
     rows = [Baseline(name, *scored(found, out, held)) for name, out in outs.items()]
     return max(rows, key=lambda row: -math.inf if math.isnan(row.score) else row.score)
-
-
-def _r2(out: Floats, truth: Floats) -> float:
-    spread = np.square(truth - truth.mean(axis=0)).sum(axis=0)
-    varies = spread > 0
-    if not varies.any():
-        return math.nan
-    return float((1 - np.square(truth - out).sum(axis=0)[varies] / spread[varies]).mean())

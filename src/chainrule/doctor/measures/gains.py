@@ -118,11 +118,7 @@ def ruler(probe: Probe) -> Ruler:
         return rule
     best = max((rule.by_score(trial.score) for trial in trials), default=0.0)
     falls = (start - rule.floor) / abs(start) if start else 0.0
-    # A mean R2 of several columns is ruled by those that hardly vary: below 0 while the loss has long fallen.
-    mine = probe.measure(full)
-    ruled = probe.sample.targets[0].numel() > 1 and rule.by_score(mine.score) < 0
-    idle = best < IDLE or (ruled and rule.by_loss(mine.loss) >= FALLS)
-    return replace(rule, scored=not idle or falls < FALLS)
+    return replace(rule, scored=best >= IDLE or falls < FALLS)
 
 
 def longer(probe: Probe) -> Trial | None:

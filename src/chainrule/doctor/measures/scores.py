@@ -3,6 +3,7 @@
 import copy
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -48,7 +49,8 @@ def score(probe: Probe, outputs: Tensor, targets: Tensor) -> float:
         signs = bool((targets < 0).any())
         above = outputs > (0.0 if signs else single(outputs, loss.takes))
         return float((above == (targets > (0 if signs else 0.5))).float().mean())
-    return _r2(_as_targets(outputs, loss.name, loss.takes), targets)
+    outputs = _as_targets(outputs, loss.name, loss.takes)
+    return r2(*(part.double().reshape(len(part), -1).numpy() for part in (outputs, targets)))
 
 
 def chance(probe: Probe) -> float:
@@ -183,10 +185,15 @@ def _as_targets(outputs: Tensor, name: str, takes: str) -> Tensor:
     return outputs.sigmoid() if name == "bce-logits" else outputs
 
 
-def _r2(outputs: Tensor, targets: Tensor) -> float:
-    """Coefficient of determination, the mean over the columns that vary."""
-    outputs, targets = (part.double().reshape(len(part), -1) for part in (outputs, targets))
-    spread = (targets - targets.mean(0)).square().sum(0)
-    left = (targets - outputs).square().sum(0)
-    varies = spread > 0
-    return float((1 - left[varies] / spread[varies]).mean()) if bool(varies.any()) else math.nan
+def r2(outputs: np.ndarray, targets: np.ndarray) -> float:
+    """Coefficient of determination, each column with the weight of its variance; NaN where none varies.
+
+    Args:
+        outputs: Predictions, ``[n, k]``.
+        targets: The truth, ``[n, k]``.
+    """
+    # scikit-learn is slow to import, and only real targets need it.
+    from sklearn.metrics import r2_score
+
+    varies = len(targets) > 1 and (targets != targets[:1]).any()
+    return float(r2_score(targets, outputs, multioutput="variance_weighted")) if varies else math.nan

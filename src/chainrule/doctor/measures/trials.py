@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from chainrule.doctor.measures.running import placed
-from chainrule.doctor.measures.watching import EndedError, Watch, dead_units
-from chainrule.doctor.measures.watching_scores import Look, Pass, scored
+from chainrule.doctor.measures.trial_observer import EndedError, Observer, dead_units
+from chainrule.doctor.measures.trial_scores import Look, Pass, scored
 from chainrule.doctor.probe import Probe
 from chainrule.doctor.program import Pair, Program
 
@@ -150,7 +150,7 @@ def few(probe: Probe, samples: int = HEARTS) -> Pair:
 
 
 def learn(probe: Probe, program: Program, passes: Sequence[list[Pair]], *, seconds: float, looks: int = LOOKS) -> Trial:
-    """Let a program learn, and watch.
+    """Let a program learn, and observe it.
 
     Args:
         probe: Of the program that ``program`` is a copy of.
@@ -161,7 +161,7 @@ def learn(probe: Probe, program: Program, passes: Sequence[list[Pair]], *, secon
     """
     optimizer = program.optimizer or torch.optim.Adam(program.model.parameters(), lr=1e-3)
     begun, seen = time.thread_time(), passes[0]
-    watch = Watch(program, optimizer, seconds)
+    observer = Observer(program, optimizer, seconds)
     look = Look(probe, program, seen, seconds)
     marks = {round(mark) for mark in torch.linspace(1, len(passes), min(looks, len(passes))).tolist()}
     error, dead = "", (math.nan, math.nan)
@@ -170,17 +170,17 @@ def learn(probe: Probe, program: Program, passes: Sequence[list[Pair]], *, secon
             look(0, 0, math.nan)
             dead = (dead_units(program.model, seen[0][0]), math.nan)
         for epoch, batches in enumerate(passes, start=1):
-            done = len(watch.losses)
+            done = len(observer.losses)
             try:
-                with watch:
-                    (program.train or usual)(program.model, watch, optimizer, batches)
+                with observer:
+                    (program.train or usual)(program.model, observer, optimizer, batches)
                     # A loop that does not call the loss that it is given is stopped here.
-                    watch.hurry()
+                    observer.hurry()
             except EndedError as ended:
                 error = str(ended)
             last = bool(error) or epoch == len(passes)
             if looks and (last or (epoch in marks and look.cheap)):
-                look(epoch, watch.steps, sum(watch.losses[done:]) / max(len(watch.losses) - done, 1))
+                look(epoch, observer.steps, sum(observer.losses[done:]) / max(len(observer.losses) - done, 1))
             if error:
                 break
         if looks:
@@ -189,15 +189,15 @@ def learn(probe: Probe, program: Program, passes: Sequence[list[Pair]], *, secon
         error = f"raised {type(raised).__name__}: {raised}"
     return Trial(
         program=program,
-        losses=watch.losses,
+        losses=observer.losses,
         epochs=look.passes,
-        steps=watch.steps,
+        steps=observer.steps,
         planned=sum(map(len, passes)),
         seconds=time.thread_time() - begun,
         error=error,
-        tail=scored(probe, watch.tail),
-        moved=watch.ratios(),
-        pushed=frozenset(watch.pushed),
+        tail=scored(probe, observer.tail),
+        moved=observer.ratios(),
+        pushed=frozenset(observer.pushed),
         dead=dead,
     )
 

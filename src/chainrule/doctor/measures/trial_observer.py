@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from chainrule.doctor.measures.watching_scores import evaluating
+from chainrule.doctor.measures.trial_scores import evaluating
 from chainrule.doctor.program import Program
 
 #: Steps at which the size of the update is measured: the first ones, and then each tenth.
@@ -26,7 +26,7 @@ class EndedError(Exception):
     """A trial has to end; the text says why."""
 
 
-class Watch:
+class Observer:
     """A loss that notes its values, and ends a trial that is out of time or no longer finite.
 
     Args:
@@ -63,7 +63,7 @@ class Watch:
         # A user's loop may ask the loss for what only the loss has.
         return getattr(self.program.loss, name)
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> "Observer":
         self._hooks = [
             self.optimizer.register_step_pre_hook(self._ahead),
             self.optimizer.register_step_post_hook(self._behind),
