@@ -33,6 +33,7 @@ TITLES = {
     "augmentation": "Augmentations",
     "schedule": "Schedules",
     "check": "Checks",
+    "combiner": "Combiners of ensembles",
 }
 
 #: Checks of the contract suite that say under what a model runs, and their short names.

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 
 __version__: str
 __all__ = [
+    "NeuralClassifier",
+    "NeuralRegressor",
     "__version__",
     "activation_statistics",
     "anatomy",
     "check",
+    "compare",
     "data",
     "derivative",
     "doctor",
@@ -35,6 +38,7 @@ __all__ = [
     "tasks",
     "trace",
     "training",
+    "tune",
     "watch",
 ]
 
@@ -61,12 +65,17 @@ if TYPE_CHECKING:
     from chainrule.anatomy.summary import summary
     from chainrule.anatomy.trace import trace
     from chainrule.api.check import check
-    from chainrule.api.fit import fit, load_run, resume
+    from chainrule.api.compare import compare
+    from chainrule.api.fit import fit, load_run
+    from chainrule.api.resume import resume
+    from chainrule.api.tune import tune
     from chainrule.doctor.watching import watch
+    from chainrule.neural import NeuralClassifier, NeuralRegressor
 else:
     _FUNCTIONS = {
-        **dict.fromkeys(("check", "fit", "load_run", "resume"), "chainrule.api"),
+        **dict.fromkeys(("check", "compare", "fit", "load_run", "resume", "tune"), "chainrule.api"),
         "watch": "chainrule.doctor.watching",
+        **dict.fromkeys(("NeuralClassifier", "NeuralRegressor"), "chainrule.neural"),
         **dict.fromkeys(("activation_statistics", "derivative", "gradient_flow"), "chainrule.anatomy"),
         **dict.fromkeys(("summary", "trace"), "chainrule.anatomy"),
     }

@@ -31,6 +31,9 @@ class Config:
     missing: Annotated[str, DATA, "Further texts that mean 'missing', separated by commas."] = ""
     size: Annotated[int | None, DATA, "Side to which images are resized, in pixels."] = None
     fractions: Annotated[str, DATA, "Shares of train, valid and test."] = "0.65,0.15,0.2"
+    fold: Annotated[
+        str | None, DATA, "Cross-validation: '2/5' validates on the second fifth of all rows but the test split's."
+    ] = None
     prepare: Annotated[
         str,
         DATA,
@@ -41,7 +44,8 @@ class Config:
     model: Annotated[
         str,
         MODEL,
-        "Network or estimator by name with options, 'mlp(width=128)' or 'svm(C=10)', or your own 'module:factory'.",
+        "Network or estimator by name with options, 'mlp(width=128)' or 'svm(C=10)', your own 'module:factory', or a "
+        "dotted name, sklearn.ensemble.RandomForestClassifier.",
     ] = "auto"
     init: Annotated[
         str | None, MODEL, "Initializer of the weights: kaiming, xavier-normal, ... Default: the model's."
@@ -128,6 +132,7 @@ class Config:
         if self.rate != "auto":
             self.fixed_rate  # noqa: B018 - reading it checks it
         self.shares  # noqa: B018
+        self.folded  # noqa: B018
 
     @property
     def fixed_rate(self) -> float | None:
@@ -154,6 +159,16 @@ class Config:
         if min(train, valid, test) <= 0 or abs(train + valid + test - 1) > 1e-6:
             raise InputError(f"fractions must be greater than 0 and sum to 1; received {self.fractions!r}.")
         return train, valid, test
+
+    @property
+    def folded(self) -> tuple[int, int] | None:
+        """Which fold validates, and of how many, as ``(2, 5)``; None for the split by fractions."""
+        if self.fold is None:
+            return None
+        which, slash, many = self.fold.partition("/")
+        if not (slash and which.isdecimal() and many.isdecimal() and 1 <= int(which) <= int(many) and int(many) > 1):
+            raise InputError(f"fold must be a fold and the number of folds, as in '2/5'; received {self.fold!r}.")
+        return int(which), int(many)
 
     def to_json(self) -> dict[str, Any]:
         """The settings as plain values."""

@@ -39,6 +39,7 @@ ROOMS = {
     "optimizer": ("chainrule.optim",),
     "schedule": ("chainrule.optim",),
     "check": ("chainrule.doctor",),
+    "combiner": ("chainrule.ensembles",),
 }
 
 Builder = TypeVar("Builder", bound=Callable[..., Any])

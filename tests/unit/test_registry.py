@@ -60,7 +60,7 @@ def test_a_name_is_taken_once() -> None:
 def test_unknown_names_name_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'lenet5'"):
         registry.lookup("model", "lenet")
-    with pytest.raises(UnknownNameError, match="write one of: alexnet, alexnet-single"):
+    with pytest.raises(UnknownNameError, match="write one of: activation-ensemble, alexnet"):
         registry.lookup("model", "zzzzzzzz")
 
 

@@ -178,3 +178,31 @@ def test_duplicates_of_images_and_of_splits_with_their_own_fingerprints():
         name="x", train=Files(1, 2), valid=Files(3, 4), test=Files(2, 2), inputs=data.inputs, target=data.target
     )
     assert duplicates(streamed) == {"train/test": 2}
+
+
+def test_folds_leave_the_test_part_and_validate_on_each_other_sample_once():
+    strata = np.arange(103) % 3
+    whole = split(103, fractions=FRACTIONS, seed=5, strata=strata)
+    validated = []
+    for number in range(1, 6):
+        train, valid, test = split(103, fractions=FRACTIONS, seed=5, strata=strata, fold=(number, 5))
+        assert np.array_equal(test, whole[2])
+        assert_partition((train, valid, test), 103)
+        assert len(valid) in (16, 17)
+        validated.append(valid)
+    assert sorted(np.concatenate(validated)) == sorted(np.concatenate(whole[:2]))
+
+
+def test_folds_keep_groups_apart_and_a_lone_class_in_training():
+    groups = np.arange(60) // 4
+    train, valid, test = split(60, fractions=FRACTIONS, seed=0, groups=groups, fold=(2, 3))
+    assert not set(groups[train]) & (set(groups[valid]) | set(groups[test]))
+    strata = np.array([0] * 40 + [1] * 2)
+    for number in (1, 2, 3):
+        train, _, _ = split(42, fractions=FRACTIONS, seed=1, strata=strata, fold=(number, 3))
+        assert (strata[train] == 1).sum() == 1
+
+
+def test_ordered_rows_have_no_folds():
+    with pytest.raises(InputError, match="no folds"):
+        split(40, fractions=FRACTIONS, seed=0, order=np.arange(40.0), fold=(1, 5))

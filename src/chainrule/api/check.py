@@ -7,13 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from chainrule.api.fit import call_of, load_data
-from chainrule.config import configure
 from chainrule.doctor import Finding, Probe, Program, diagnose, examine
 from chainrule.doctor.program import Train
 from chainrule.errors import InputError
-from chainrule.training.machine import Machine
-from chainrule.training.plan import Plan
+from chainrule.job import plan_of
 from chainrule.training.record import Record
 
 
@@ -75,22 +72,13 @@ def check(
             raise InputError(f"{source} is a run, whose settings are in its record; leave the others out.")
         record.check_whole()
         return examine(list(record.events(steps=True)))
-    plan = _plan(source, model, settings)
+    plan = plan_of(source, model, settings)
     if not plan.trains:
         raise InputError(
             f"{plan.call} is an estimator and learns all at once, so there is no training to check; write "
             "check(DATA) for the data with a network, or the directory of its run."
         )
     return diagnose(Probe(Program.of(plan, level=level), seconds=seconds))
-
-
-def _plan(source: Any, model: str | nn.Module, settings: dict[str, Any]) -> Plan:
-    """What ``fit`` would do, without a directory."""
-    network = model if isinstance(model, nn.Module) else None
-    config = configure({**settings, "model": "auto" if network is not None else model})
-    data = load_data(source, config)
-    machine = Machine(precision=config.precision, device=config.device)
-    return Plan.build(config, data, call=call_of(config, network, data), network=network, machine=machine)
 
 
 def _own(

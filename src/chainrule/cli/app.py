@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from chainrule.cli import check, data, fit, models, predict, report, resume, summary, trace
+from chainrule.cli import check, compare, data, fit, models, predict, report, resume, summary, trace, tune
 from chainrule.errors import ChainruleError, InputError
 
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for verb in (fit, resume, predict, check, models, summary, trace, data, report):
+for verb in (fit, resume, predict, compare, check, tune, models, summary, trace, data, report):
     app.command()(verb.command)
 
 

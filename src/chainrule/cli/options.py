@@ -24,6 +24,11 @@ Out = Annotated[
     str | None,
     typer.Option(metavar="DIRECTORY", help="Directory of the run; it must be new. Default: runs/NAME-MODEL-N."),
 ]
+StudyOut = Annotated[
+    str | None,
+    typer.Option("--out", metavar="DIRECTORY", help="Directory of the study; it must be new. Default: in runs/."),
+]
+Jobs = Annotated[int | None, typer.Option(help="Trials at a time, one core each. Default: as many as there are cores.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON and nothing else.")]
 

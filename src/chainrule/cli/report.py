@@ -4,7 +4,7 @@ from chainrule.cli.options import Directory
 
 
 def command(directory: Directory) -> None:
-    """Write a run's report.html again from its record, also for a run that is not finished."""
+    """Write the report.html of a run or a study again from its record, also for one that is not finished."""
     import typer
 
     from chainrule import api

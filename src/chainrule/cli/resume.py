@@ -1,14 +1,20 @@
 """``chainrule resume``."""
 
-from chainrule.cli.fit import carry_out
 from chainrule.cli.options import Directory, Json, Quiet
 
 
 def command(directory: Directory, quiet: Quiet = False, json: Json = False) -> None:
-    """Go on with an interrupted run, bit for bit as if it had not been interrupted."""
+    """Go on with an interrupted run, to the weights that it would have had; or with an interrupted study."""
     from chainrule import api
+    from chainrule.cli import fit
 
-    carry_out(api.proceed(directory), quiet=quiet, json=json)
+    job = api.proceed_with(directory)
+    if isinstance(job, api.Job):
+        fit.carry_out(job, quiet=quiet, json=json)
+        return
+    from chainrule.cli import study
+
+    study.carry_out(job, quiet=quiet, json=json)
 
 
 command.__name__ = "resume"

@@ -29,6 +29,7 @@ def load(
     size: int | tuple[int, int] | None = None,
     fractions: Sequence[float] = FRACTIONS,
     seed: int = 0,
+    fold: tuple[int, int] | None = None,
 ) -> Data:
     """Load data and divide it into a training, a validation and a test split.
 
@@ -45,6 +46,8 @@ def load(
         size: Height and width to which images of a folder are resized.
         fractions: Shares of the training, validation and test split.
         seed: Seed of the split.
+        fold: Cross-validation: ``(2, 5)`` divides all rows but those of the test split into five parts, and validates
+            on the second.
 
     Returns:
         The three splits and what their inputs and their target are; duplicates between splits are counted.
@@ -65,9 +68,11 @@ def load(
     if isinstance(source, Data):
         if tuple(fractions) != FRACTIONS:
             options["fractions"] = fractions
+        if fold is not None:
+            options["fold"] = fold
         _allow(options, (), "Data")
         return source
-    cut: dict[str, Any] = {"fractions": tuple(fractions), "seed": seed}
+    cut: dict[str, Any] = {"fractions": tuple(fractions), "seed": seed, "fold": fold}
     if isinstance(source, str | os.PathLike):
         data = _from_path(os.fspath(source), options, cut)
     elif isinstance(source, tuple | list) and len(source) == 2:

@@ -23,6 +23,7 @@ def split(
     strata: NDArray[np.int64] | None = None,
     groups: NDArray[np.int64] | None = None,
     order: NDArray[np.float64] | None = None,
+    fold: tuple[int, int] | None = None,
 ) -> tuple[Indices, ...]:
     """Divide ``n`` samples into as many parts as there are fractions.
 
@@ -32,6 +33,8 @@ def split(
       (scikit-learn's ``StratifiedGroupKFold``).
     * With ``order`` the first part gets the least values and the last part the greatest; equal values stay together.
     * With both, a group counts as a whole at the time of its last sample.
+    * With ``fold`` the last of three parts is the same as without. The first two are divided anew, into folds of like
+      size; one of them becomes the second part. A class that would be there alone is left in the first part.
 
     Args:
         n: Number of samples.
@@ -40,6 +43,7 @@ def split(
         strata: ``[n]``, class of each sample.
         groups: ``[n]``, group of each sample.
         order: ``[n]``, time of each sample; finite.
+        fold: Number of the fold that validates, and the number of folds.
 
     Returns:
         One ascending array of indices a part; together they hold each index once.
@@ -60,7 +64,36 @@ def split(
             f"{n} samples are too few for {len(parts)} splits with the shares {_listed(fractions)}: they would get "
             f"{sizes} samples; bring more samples, or divide them yourself."
         )
+    if fold is not None:
+        if order is not None:
+            raise InputError("Rows in the order of time have no folds; leave out the order, or the fold.")
+        parts = [*_folded(np.concatenate(parts[:2]), fold, seed, strata, groups), *parts[2:]]
     return tuple(np.sort(part) for part in parts)
+
+
+def _folded(
+    rest: Indices,
+    fold: tuple[int, int],
+    seed: int,
+    strata: NDArray[np.int64] | None,
+    groups: NDArray[np.int64] | None,
+) -> tuple[Indices, Indices]:
+    """Training and validation part of one fold of these samples."""
+    which, many = fold
+    rest = np.sort(rest)
+    parts = split(
+        len(rest),
+        fractions=[1 / many] * many,
+        seed=seed,
+        strata=None if strata is None else strata[rest],
+        groups=None if groups is None else groups[rest],
+    )
+    valid = rest[parts[which - 1]]
+    train = np.setdiff1d(rest, valid)
+    if strata is not None:
+        alone = ~np.isin(strata[valid], strata[train])
+        train, valid = np.concatenate([train, valid[alone]]), valid[~alone]
+    return train, valid
 
 
 def duplicates(data: Data) -> dict[str, int]:

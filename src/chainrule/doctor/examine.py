@@ -1,6 +1,6 @@
 """``examine`` and ``diagnose``: every registered check over the record of a run, or over a live program."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from chainrule import registry
@@ -20,17 +20,22 @@ def examine(events: Sequence[Event]) -> list[Finding]:
     return ranked(_findings("record", events))
 
 
-def diagnose(probe: Probe) -> list[Finding]:
-    """The findings of all checks of a live program that apply, the likely root cause first.
+def diagnose(probe: Probe, *, only: Collection[str] = ()) -> list[Finding]:
+    """The findings of the checks of a live program that apply, the likely root cause first.
 
     Args:
         probe: Measurements of the program, which is left as it is.
+        only: Names of the checks; default: all.
     """
-    return ranked(_findings("probe", probe))
+    return ranked(_findings("probe", probe, only))
 
 
-def _findings(read: str, evidence: Any) -> list[Finding]:
-    checks = {name: entry.build for name, entry in registry.entries("check").items() if read in entry.inputs}
+def _findings(read: str, evidence: Any, only: Collection[str] = ()) -> list[Finding]:
+    checks = {
+        name: entry.build
+        for name, entry in registry.entries("check").items()
+        if read in entry.inputs and (not only or name in only)
+    }
     found = [_tried(name, check, evidence) for name, check in checks.items()]
     return [finding for finding in found if finding is not None]
 

@@ -2,11 +2,14 @@
 
 The preparation is learned from the training split and saved with the weights, so nothing has to be remembered to use a
 model, and nothing can be fitted twice. On disk a model is two files: ``model.json`` says what it is made of,
-``weights.safetensors`` holds its numbers.
+``weights.safetensors`` holds its numbers. An ensemble has its members beside them, whole models in ``members/0``,
+``members/1``, ..., and its two files hold its combiner.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +20,7 @@ from torch import Tensor, nn
 from chainrule import models, registry, storage
 from chainrule.data.batches import Batches
 from chainrule.data.spec import Classes, Image, Inputs, Labels, Target, Vector, from_json, to_json
+from chainrule.ensembles import AbstractCombiner, Ensemble
 from chainrule.errors import InputError, UnknownNameError
 from chainrule.models.weights import Weights, standardization
 from chainrule.nn.affine import Affine
@@ -91,10 +95,22 @@ def learn_preparation(
         before = nn.Sequential(*steps)
         rows = torch.cat([before(raw) for raw in _raw(train)]).flatten(1)
         return nn.Sequential(*steps, _transformed(transformer, rows, train))
-    # A volume is not enlarged; a network for which it is too small says so.
-    if isinstance(inputs, Image) and (side := min(inputs.height, inputs.width)) < smallest:
-        steps.append(Resize(round(inputs.height * smallest / side), round(inputs.width * smallest / side)))
-    return nn.Sequential(*steps)
+    resize = enlarging(inputs, smallest)
+    return nn.Sequential(*steps, *([] if resize is None else [resize]))
+
+
+def enlarging(inputs: Inputs, smallest: int) -> Resize | None:
+    """What brings an image that is too small to that least side; None where nothing is to be done.
+
+    A volume is not enlarged; a network for which it is too small says so.
+
+    Args:
+        inputs: What comes in.
+        smallest: Least side of an image that a network takes.
+    """
+    if not isinstance(inputs, Image) or (side := min(inputs.height, inputs.width)) >= smallest:
+        return None
+    return Resize(round(inputs.height * smallest / side), round(inputs.width * smallest / side))
 
 
 def _transformed(call: str, rows: Tensor, train: Batches) -> nn.Module:
@@ -144,8 +160,44 @@ def save_weights(directory: Path, model: nn.Sequential) -> None:
     storage.write_tree(directory / "weights.safetensors", dict(model.state_dict()))
 
 
+def save_ensemble(
+    directory: Path, members: Sequence[Path], combiner: AbstractCombiner, inputs: Inputs, target: Target
+) -> None:
+    """Write an ensemble with copies of its members; it appears when it is complete.
+
+    Args:
+        directory: The model's directory, new or empty.
+        members: Directories of the members, each with a ``model.json``.
+        combiner: What makes one output of theirs.
+        inputs: What a raw input is.
+        target: What is predicted.
+
+    Raises:
+        InputError: When the directory holds something, a member cannot be read or is for other data, or the combiner
+            is made for other members.
+    """
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise InputError(f"{directory} exists and is not overwritten; name a new directory.")
+    Ensemble(_members(members, inputs, target), combiner, target)  # raises where they do not go together
+    names = {entry.build: name for name, entry in registry.entries("combiner").items()}
+    made = {"name": names[type(combiner)], "options": combiner.options()}
+    description = {"network": "ensemble", "inputs": to_json(inputs), "target": to_json(target), "preparation": []}
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    draft = directory.with_name(f".{directory.name}.{os.getpid()}.draft")
+    try:
+        for number, member in enumerate(members):
+            shutil.copytree(member, draft / "members" / str(number))
+        storage.write_tree(draft / "weights.safetensors", dict(combiner.state_dict()))
+        storage.write_json(draft / "model.json", {**description, "combiner": made})
+        if directory.exists():
+            directory.rmdir()
+        draft.rename(directory)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
 def load(directory: Path, network: nn.Module | None = None) -> tuple[nn.Sequential, Inputs, Target]:
-    """Read a saved model; it comes in evaluation mode, on the CPU.
+    """Read a saved model or ensemble; it comes in evaluation mode, on the CPU.
 
     Args:
         directory: Where ``model.json`` and ``weights.safetensors`` are.
@@ -159,21 +211,19 @@ def load(directory: Path, network: nn.Module | None = None) -> tuple[nn.Sequenti
         weights = storage.read_tree(directory / "weights.safetensors")
     except InputError as error:
         raise InputError(
-            f"{str(error).rstrip('.')}; without it the model cannot be used. If its run has not come to the end, "
-            f"write chainrule resume {directory.parent}, else train it again."
+            f"{str(error).rstrip('.')}; without it the model cannot be used. {_again(directory)}"
         ) from error
     try:
         inputs, target = from_json(description["inputs"]), from_json(description["target"])
-        preparation = nn.Sequential(
-            *(
-                registry.lookup("preparation", step["name"]).build(**step["options"])
-                for step in description["preparation"]
-            )
-        )
+        preparation = nn.Sequential(*(_built("preparation", step) for step in description["preparation"]))
+        combiner = _built("combiner", description["combiner"]) if "combiner" in description else None
         call = description["network"]
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise InputError(f"{directory / 'model.json'} is damaged ({type(error).__name__}: {error}).") from error
-    if network is None:
+    if combiner is not None:
+        places = [directory / "members" / str(number) for number in range(combiner.members)]
+        network = Ensemble(_members(places, inputs, target), combiner, target)
+    elif network is None:
         if call.startswith("<"):
             raise InputError(
                 f"This model is {call}, a module passed from Python; write load_run(directory, model=...) with a "
@@ -182,11 +232,37 @@ def load(directory: Path, network: nn.Module | None = None) -> tuple[nn.Sequenti
         network = models.build(call, inputs=prepared(inputs, preparation), target=target)
     model = nn.Sequential(preparation, network, output_of(target))
     try:
-        model.load_state_dict(weights)
+        (model if combiner is None else combiner).load_state_dict(weights)
     except RuntimeError as error:
         detail = " ".join(str(error).split())
         raise InputError(f"{directory / 'weights.safetensors'} does not fit model.json: {detail}") from error
     return model.eval(), inputs, target
+
+
+def _again(directory: Path) -> str:
+    """What to do where a file of a model is lost."""
+    if directory.parent.name == "members":
+        return "It is a member of an ensemble; make the ensemble again."
+    return f"If its run has not come to the end, write chainrule resume {directory.parent}, else train it again."
+
+
+def _built(kind: str, part: dict[str, Any]) -> Any:
+    """A part as its row of ``model.json`` says."""
+    return registry.lookup(kind, part["name"]).build(**part["options"])
+
+
+def _members(places: Sequence[Path], inputs: Inputs, target: Target) -> list[nn.Module]:
+    """Whole models for the same data."""
+    found: list[nn.Module] = []
+    for place in places:
+        model, taken, predicted = load(place)
+        if (taken, predicted) != (inputs, target):
+            raise InputError(
+                f"The model in {place} is no member of this ensemble: it makes {predicted} of {taken}, the ensemble "
+                f"{target} of {inputs}."
+            )
+        found.append(model)
+    return found
 
 
 def output_of(target: Target) -> nn.Module:

@@ -1,14 +1,11 @@
 """Models by name: which there are, and how one is built for given inputs and target."""
 
-import importlib
-import traceback
-from typing import Any
-
 from torch import nn
 
 from chainrule import registry
 from chainrule.data.spec import Image, Inputs, Target, Volume
 from chainrule.errors import InputError, UnknownNameError, choices
+from chainrule.models.importing import imported, raised
 from chainrule.models.vision.arithmetic import output_shape
 
 KINDS = {
@@ -45,17 +42,24 @@ def default(inputs: Inputs) -> str:
 def row(model: str) -> registry.Entry | None:
     """The registry row behind a call such as ``"mlp(width=32)"``, or None for the user's own ``"module:factory"``.
 
-    Where a classifier and a regressor have the same name, it is that of the classifier.
+    Where a classifier and a regressor have the same name, it is that of the classifier. An estimator that is called by
+    its dotted name, such as ``"sklearn.svm.SVC"``, gets a row of its own.
 
     Raises:
         UnknownNameError: When no model has that name.
     """
-    name = registry.parse(model).name
+    call = registry.parse(model)
+    name = call.name
     if ":" in name:
         return None
     for kind in ("model", *ESTIMATORS):
         if found := registry.entries(kind).get(name):
             return found
+    if "." in name:
+        # Slow to import, as below.
+        from chainrule.models import foreign
+
+        return foreign.row(call)
     raise UnknownNameError("model", name, names())
 
 
@@ -65,9 +69,9 @@ def fresh(model: str, *, inputs: Inputs, target: Target) -> nn.Module:
     An estimator comes as a module that has learned nothing yet (:class:`chainrule.models.classical.Classical`).
 
     Args:
-        model: Call of a registered model, ``"resnet20"`` or ``"mlp(width=128)"``, or ``"module:factory"`` for a
-            callable of the user's own, which gets the keywords ``inputs`` and ``target`` if it names them, and its
-            options.
+        model: Call of a registered model, ``"resnet20"`` or ``"mlp(width=128)"``; or of any estimator of scikit-learn's
+            kind, ``"sklearn.svm.SVC(C=10)"``; or ``"module:factory"`` for a callable of the user's own, which gets the
+            keywords ``inputs`` and ``target`` if it names them, and its options.
         inputs: What the network takes, already prepared: a ``Vector`` of numbers, an ``Image`` or a ``Volume`` of
             floats.
         target: What it is to learn; the network has one output for each of its names.
@@ -81,9 +85,11 @@ def fresh(model: str, *, inputs: Inputs, target: Target) -> nn.Module:
         return _foreign(call, inputs, target)
     if entry.kind in ESTIMATORS:
         # scikit-learn is needed for estimators alone, and slow to import.
-        from chainrule.models.classical import Classical
+        from chainrule.models import classical, foreign
 
-        return Classical.build(call, target)
+        if "." in call.name:
+            return foreign.build(call, entry, target)
+        return classical.Classical.build(call, target)
     if inputs.kind not in entry.inputs:
         wanted = " or ".join(KINDS[kind] for kind in entry.inputs)
         fitting = [name for name, other in registry.entries("model").items() if inputs.kind in other.inputs]
@@ -106,16 +112,7 @@ def fresh(model: str, *, inputs: Inputs, target: Target) -> nn.Module:
 def _foreign(call: registry.Call, inputs: Inputs, target: Target) -> nn.Module:
     """Build the user's own network from ``module:factory``."""
     place, _, attribute = call.name.partition(":")
-    try:
-        factory: Any = importlib.import_module(place)
-        for part in attribute.split("."):
-            factory = getattr(factory, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(
-            f"{call.name!r} cannot be imported ({error}); write 'module:factory' as Python would find it."
-        ) from error
-    except Exception as error:
-        raise _raised(f"{place!r}, when it is imported,", error) from error
+    factory = imported(place, attribute or call.name, name=call.name, wanted="'module:factory'")
     if not callable(factory):
         raise InputError(f"{call.name} must be a class or a function that gives a network; it is {factory!r}.")
     wanted = registry.keywords(factory)
@@ -125,15 +122,7 @@ def _foreign(call: registry.Call, inputs: Inputs, target: Target) -> nn.Module:
     except InputError:
         raise
     except Exception as error:
-        raise _raised(call.name, error) from error
+        raise raised(call.name, error) from error
     if not isinstance(network, nn.Module):
         raise InputError(f"{call.name} must give a torch.nn.Module; it gave {type(network).__name__}.")
     return network
-
-
-def _raised(what: str, error: Exception) -> InputError:
-    """What a user's own code raised, and in which line of it."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return InputError(
-        f"{what} raises {type(error).__name__}: {error} ({last.filename}, line {last.lineno}); correct it there."
-    )

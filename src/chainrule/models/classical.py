@@ -29,7 +29,7 @@ class AbstractHolder(nn.Module):
         estimator: The estimator.
     """
 
-    estimator: AbstractEstimator
+    estimator: Any
 
     def get_extra_state(self) -> dict[str, Any]:
         """What the estimator has learned, for ``state_dict``."""
@@ -62,6 +62,16 @@ class Classical(AbstractHolder):
         self.estimator, self.outputs = estimator, outputs
         # What the estimator itself predicts, from the targets that it is given here.
         self.units = Affine([0.0] * outputs, [1.0] * outputs)
+
+    @property
+    def sums(self) -> bool:
+        """Whether it learns from sums over the rows, so that these may lie on several processes."""
+        return self.estimator.sums
+
+    @property
+    def natural_units(self) -> bool:
+        """Whether real targets are learned in their own units, not standardised."""
+        return self.estimator.natural_units
 
     @classmethod
     def build(cls, call: registry.Call, target: Target) -> Self:
@@ -97,14 +107,17 @@ class Classical(AbstractHolder):
         *,
         units: Affine | None = None,
         weight: Float[Tensor, " n"] | None = None,
+        seed: int = 0,
     ) -> Self:
         """Fit the estimator.
 
         Args:
             x: Prepared inputs.
-            targets: Indices of classes ``[n]``, or real targets ``[n, k]`` in their own units.
+            targets: Indices of classes ``[n]``, labels as zeros and ones ``[n, k]``, or real targets ``[n, k]`` in
+                their own units.
             units: From standardised targets to those.
             weight: Weight of each sample.
+            seed: Seed of an estimator with a ``random_state`` that was given none.
 
         Returns:
             Itself.
@@ -117,21 +130,27 @@ class Classical(AbstractHolder):
             raise InputError(f"{name} gives all samples the same weight, so balance has no meaning; leave it out.")
         y = targets
         if units is not None:
-            natural = self.estimator.natural_units
+            natural = self.natural_units
             if natural:
                 self.units.load_state_dict(units.state_dict())
             y = targets.double() if natural else (targets.double() - units.shift) / units.scale
-            y = y[:, 0] if self.outputs == 1 else y
+        y = y[:, 0] if y.ndim == 2 and self.outputs == 1 else y
         self.estimator = clone(self.estimator)
-        options = {} if weight is None else {"sample_weight": weight.double()}
-        self.estimator.fit(x.flatten(1).double(), y, **options)
-        if units is None and len(self.estimator.classes_) < self.outputs:
+        if self.estimator.get_params(deep=False).get("random_state", seed) is None:
+            self.estimator.set_params(random_state=seed)
+        self._fit(x.flatten(1).double(), y, weight)
+        if targets.ndim == 1 and len(self.estimator.classes_) < self.outputs:
             found = len(self.estimator.classes_)
             raise InputError(
                 f"The training split has samples of {found} of the {self.outputs} classes; bring more samples of the "
                 "others, or leave these classes out."
             )
         return self
+
+    def _fit(self, x: Float[Tensor, "n d"], y: Shaped[Tensor, "n ..."], weight: Float[Tensor, " n"] | None) -> None:
+        """Let the estimator learn."""
+        options = {} if weight is None else {"sample_weight": weight.double()}
+        self.estimator.fit(x, y, **options)
 
     def forward(self, x: Float[Tensor, "b ..."]) -> Float[Tensor, "b k"]:
         x = x.flatten(1).double()

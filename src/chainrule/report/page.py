@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chainrule import storage
 from chainrule.doctor.finding import Finding
@@ -9,6 +10,9 @@ from chainrule.report import tables, wording
 from chainrule.report.history import History
 from chainrule.report.verdict import concern_of, outcome_of
 from chainrule.training.events import Event
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 SEVERITY = ("FAIL", "WARN", "PASS", "SKIP")
 
@@ -24,16 +28,19 @@ def write(events: Sequence[Event], findings: Sequence[Finding], path: Path) -> P
     Returns:
         ``path``.
     """
+    return put(render(events, findings), path)
+
+
+def put(text: str, path: Path) -> Path:
+    """Write a page's text, atomically."""
     # A file name may hold bytes that are no text; in the page they become question marks.
-    storage.write_text(path, render(events, findings).encode(errors="replace").decode())
+    storage.write_text(path, text.encode(errors="replace").decode())
     return path
 
 
 def render(events: Sequence[Event], findings: Sequence[Finding]) -> str:
     """The page as text; the same events and findings always give the same text."""
-    # matplotlib and jinja2 are needed once, at the end of a run.
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
+    # matplotlib is needed once, at the end of a run.
     from chainrule.report.curves import training_drawings
     from chainrule.report.drawing import page_style
     from chainrule.report.figures import outcome_drawings
@@ -42,6 +49,23 @@ def render(events: Sequence[Event], findings: Sequence[Finding]) -> str:
     with page_style():
         training = training_drawings(history)
         tested = outcome_drawings(history.evaluated, history.kind) if history.evaluated else []
+    return template("page.html").render(
+        history=history,
+        tables=tables,
+        counted=wording.counted,
+        outcome=outcome_of(history),
+        concern=concern_of(findings),
+        asking=[finding for finding in findings if finding.asks],
+        findings={status: [finding for finding in findings if finding.status == status] for status in SEVERITY},
+        training=training,
+        drawings={drawing.name: drawing for drawing in tested},
+    )
+
+
+def template(name: str) -> "Template":
+    """A template of the report, with the filters that write numbers; what comes from the data stays text in it."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     page = Environment(
         loader=PackageLoader("chainrule.report", "."),
         autoescape=True,
@@ -53,14 +77,4 @@ def render(events: Sequence[Event], findings: Sequence[Finding]) -> str:
         number=wording.number, beside=wording.beside, rate=wording.rate, said=tables.said, setting=tables.setting
     )
     page.filters.update(duration=wording.duration, memory=wording.memory, percent=wording.percent)
-    return page.get_template("page.html").render(
-        history=history,
-        tables=tables,
-        counted=wording.counted,
-        outcome=outcome_of(history),
-        concern=concern_of(findings),
-        asking=[finding for finding in findings if finding.asks],
-        findings={status: [finding for finding in findings if finding.status == status] for status in SEVERITY},
-        training=training,
-        drawings={drawing.name: drawing for drawing in tested},
-    )
+    return page.get_template(name)

@@ -5,11 +5,8 @@ A number that is not defined, such as the recall of a class without samples, is 
 Calibration: Guo et al. 2017, "On Calibration of Modern Neural Networks", https://arxiv.org/abs/1706.04599, eq. 3.
 """
 
-import base64
-import io
 import math
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -17,20 +14,19 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from chainrule.data.dataset import Split
-from chainrule.data.spec import Column, Image, Inputs, Target, Volume
+from chainrule.data.spec import Target
 from chainrule.errors import InputError, NotFiniteError
 from chainrule.shapes import Float, Num, Tensor
 from chainrule.training.events import Evaluated
 from chainrule.training.meter import measure
 from chainrule.training.plan import Plan
+from chainrule.training.samples import describe_sample
 
 BINS = 15  # of the calibration curve
 CURVES = 12  # ROC curves that are kept: those with the least area
 POINTS = 200  # at most, on a ROC curve
 SCATTERED = 1000  # samples at most, in a scatter plot
 WORST = 12  # samples that are shown one by one
-SMALLEST, LARGEST = 96, 192  # longer side of a shown picture, in pixels
 
 Array = NDArray[Any]
 
@@ -42,24 +38,41 @@ def tested(plan: Plan, model: nn.Sequential) -> Evaluated:
         plan: What was run.
         model: The model, as the plan's batches want it.
     """
-    split, batches = plan.data.test, plan.batches("test")
-    outputs: list[tuple[Tensor, ...]] = []
-    metrics = measure(model, plan.task, plan.machine, batches, outputs)
+    split = plan.data.test
+    metrics, predicted, losses = predictions(plan, model, "test")
     constant = plan.task.constant(plan.data.train.targets.to(plan.machine.device))
-    baseline = measure(model, plan.task, plan.machine, batches, forward=lambda raw: constant.expand(len(raw), -1))
-    parts = [part for process in plan.machine.gathered(outputs) for part in process]
-    index, losses, output = (torch.cat(column) for column in zip(*parts, strict=True))
-    order = index.argsort()
+    baseline = measure(
+        model, plan.task, plan.machine, plan.batches("test"), forward=lambda raw: constant.expand(len(raw), -1)
+    )
     return evaluated(
         "test",
         target=plan.data.target,
         metrics=metrics,
         baseline=baseline,
         truth=split.targets,
-        predicted=plan.model[2].cpu()(output[order]),
-        losses=losses[order],
+        predicted=predicted,
+        losses=losses,
         samples=lambda i: describe_sample(split, i, plan.data.inputs),
     )
+
+
+def predictions(plan: Plan, model: nn.Sequential, split: str) -> tuple[dict[str, float], Tensor, Tensor]:
+    """What a trained model says of a split, in the order of its samples.
+
+    Args:
+        plan: What was run.
+        model: The model, as the plan's batches want it.
+        split: Name of the split.
+
+    Returns:
+        Loss and metrics; probabilities or values in the target's own units ``[n, k]``; the loss of each sample ``[n]``.
+    """
+    outputs: list[tuple[Tensor, ...]] = []
+    metrics = measure(model, plan.task, plan.machine, plan.batches(split), outputs)
+    parts = [part for process in plan.machine.gathered(outputs) for part in process]
+    index, losses, output = (torch.cat(column) for column in zip(*parts, strict=True))
+    order = index.argsort()
+    return metrics, plan.model[2].cpu()(output[order]), losses[order]
 
 
 def evaluated(
@@ -108,29 +121,6 @@ def evaluated(
         worst=[{**answer(target.names, true[i], said[i]), "loss": _plain(loss[i]), **samples(i)} for i in worst],
         **judge(target.names, true, said),
     )
-
-
-def describe_sample(split: Split, index: int, inputs: Inputs) -> dict[str, Any]:
-    """One sample as a reader can recognise it.
-
-    Args:
-        split: The split that holds it.
-        index: Its position in the split.
-        inputs: What the inputs are.
-
-    Returns:
-        ``{"origin": ..., "picture": data URI of a PNG}`` for an image, enlarged or reduced to a longer side of 96 to
-        192 pixels; the same for a volume, of the slice in the middle of its depth, which the origin then says;
-        ``{"origin": ..., "values": {column: text}}`` for a row of a table.
-    """
-    raw = split[index][0]
-    origin = str(split.origin[index])
-    if isinstance(inputs, Image):
-        return {"origin": origin, "picture": _picture(raw, inputs.white)}
-    if isinstance(inputs, Volume):
-        return {"origin": f"{origin}, middle slice", "picture": _picture(raw[:, inputs.depth // 2], inputs.white)}
-    values = zip(inputs.columns, raw.tolist(), strict=True)
-    return {"origin": origin, "values": {column.name: _written(column, value) for column, value in values}}
 
 
 def calibration(confidence: Array, right: Array) -> dict[str, Any]:
@@ -243,38 +233,6 @@ def _refuse_not_finite(split: str, said: Array, samples: Callable[[int], dict[st
             f"The model's output is not finite for {len(bad)} of {len(said)} {split} samples, first for "
             f"{samples(int(bad[0]))['origin']}; look there for values far outside the training split."
         )
-
-
-def _picture(raw: Tensor, white: float) -> str:
-    """The image as a data URI: grey for one channel, colour for three, else the mean of the channels."""
-    from PIL import Image as Pillow
-
-    pixels = np.nan_to_num(raw.detach().double().cpu().numpy() / white)
-    pixels = (pixels.clip(0, 1) * 255).round().astype(np.uint8)
-    image = Pillow.fromarray(pixels.transpose(1, 2, 0) if len(pixels) == 3 else pixels.mean(0).astype(np.uint8))
-    longer = max(image.size)
-    if longer > LARGEST:
-        image.thumbnail((LARGEST, LARGEST))
-    elif longer < SMALLEST:
-        factor = math.ceil(SMALLEST / longer)  # a whole number, so that all pixels stay squares of one size
-        image = image.resize((image.width * factor, image.height * factor), Pillow.Resampling.NEAREST)
-    file = io.BytesIO()
-    image.save(file, format="PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-
-
-def _written(column: Column, value: float) -> str:
-    """A raw value of a table as its reader wrote it."""
-    if math.isnan(value):
-        return "missing"
-    if column.kind == "boolean":
-        return "yes" if value else "no"
-    if column.kind == "category":
-        return "unseen" if value == Column.UNSEEN else column.categories[int(value)]
-    if column.kind == "date" and math.isfinite(value):
-        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=value)
-        return moment.strftime("%Y-%m-%d" if value == int(value) else "%Y-%m-%d %H:%M:%S")
-    return f"{value:.6g}"
 
 
 def _plain(value: float) -> float | None:

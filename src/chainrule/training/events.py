@@ -226,7 +226,7 @@ KINDS: dict[str, Any] = {
 
 def to_json(event: Event) -> dict[str, Any]:
     """The event as plain values, with its kind; numbers that are not finite become None (JSON has no others)."""
-    values: dict[str, Any] = _finite(asdict(event))
+    values: dict[str, Any] = finite(asdict(event))
     return {"event": type(event).__name__, **values}
 
 
@@ -237,11 +237,12 @@ def from_json(values: dict[str, Any]) -> Event:
     return event
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Plain values as JSON has them: numbers that are not finite become None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value

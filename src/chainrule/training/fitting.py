@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import torch
 
 from chainrule.data.batches import Batches
+from chainrule.errors import InputError
 from chainrule.estimators.shards import sharded
 from chainrule.models import assembly
 from chainrule.models.classical import Classical
 from chainrule.shapes import Tensor
-from chainrule.tasks.supervised import Classification, Regression
+from chainrule.tasks.supervised import Classification, MultiLabel, Regression
 from chainrule.training.describe import built, loaded
 from chainrule.training.evaluation import tested
 from chainrule.training.events import Event, Fitted
@@ -55,7 +56,7 @@ class Fitting:
         estimator: Classical = plan.model[1]  # type: ignore[assignment] # a Sequential knows modules only
         plan.model.to(plan.machine.device)
         plan.task.to(plan.machine.device)
-        if plan.machine.processes == 1 or estimator.estimator.sums:
+        if plan.machine.processes == 1 or estimator.sums:
             with sharded() if plan.machine.processes > 1 else contextlib.nullcontext():
                 self.learn(estimator, plan.batches("train"))
         else:
@@ -77,7 +78,11 @@ class Fitting:
         )
 
     def learn(self, estimator: Classical, batches: Batches) -> None:
-        """Fit on the rows of these batches."""
+        """Fit on the rows of these batches.
+
+        Raises:
+            InputError: When classes or labels are to be balanced and cannot be, or the estimator refuses the data.
+        """
         inputs: list[Tensor] = []
         targets: list[Tensor] = []
         with torch.no_grad():
@@ -86,6 +91,8 @@ class Fitting:
                 targets += [piece.targets for piece in pieces]
         y = torch.cat(targets)
         task = self.plan.task
+        if isinstance(task, MultiLabel) and self.plan.config.balance:
+            raise InputError("An estimator weighs samples, not single labels, so balance has no meaning; leave it out.")
         units = task.units if isinstance(task, Regression) else None
         weight = task.weights[y] if isinstance(task, Classification) and self.plan.config.balance else None
-        estimator.learn(torch.cat(inputs), y, units=units, weight=weight)
+        estimator.learn(torch.cat(inputs), y, units=units, weight=weight, seed=self.plan.config.seed)

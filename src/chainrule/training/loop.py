@@ -77,6 +77,19 @@ class Training:
         # Listed once: to walk through a network's modules costs as much as to clip its gradient.
         self.parameters = {phase: list(self.task.parameters_of(phase, self.model[1])) for phase in self.task.phases}
 
+    def ended(self, patience: int | None) -> str | None:
+        """Why training is over, or None.
+
+        Args:
+            patience: Epochs without a better one after which it stops early.
+        """
+        if self.epoch > self.epochs:
+            return "all epochs done"
+        since = self.epoch - 1 - self.best[1] if self.best else 0
+        if patience and since >= patience:
+            return f"stopped early: no better valid {self.monitor} for {since} epochs"
+        return None
+
     def state_dict(self) -> dict[str, Any]:
         """All that has moved, but for the random generators."""
         return {

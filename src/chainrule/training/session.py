@@ -59,7 +59,7 @@ class Session:
     def train(self, training: loop.Training) -> Generator[Event, None, None]:
         """Run the loop, with checkpoints by the clock and after each epoch; whoever stops reading leaves one, too."""
         steps, saved = loop.train(training), time.monotonic()
-        while self.reason_to_stop(training) is None:
+        while training.ended(self.plan.config.patience) is None:
             event = next(steps)
             ended = isinstance(event, Epoch)
             # Before anybody hears of the epoch: who stops there leaves a checkpoint that says that they are here.
@@ -73,15 +73,6 @@ class Session:
             if ended or self.plan.machine.same(time.monotonic() - saved > self.plan.config.checkpoint_every):
                 self.save(training)
                 saved = time.monotonic()
-
-    def reason_to_stop(self, training: loop.Training) -> str | None:
-        """Why training is over, or None."""
-        if training.epoch > training.epochs:
-            return "all epochs done"
-        since = training.epoch - 1 - training.best[1] if training.best else 0
-        if self.plan.config.patience and since >= self.plan.config.patience:
-            return f"stopped early: no better valid {self.plan.config.monitor} for {since} epochs"
-        return None
 
     def save(self, training: loop.Training) -> None:
         """Write a checkpoint: what moved, and what each process has of its own."""
@@ -108,7 +99,7 @@ class Session:
         weights = storage.read_tree(self.record.model / "weights.safetensors") if self.plan.machine.first else None
         self.plan.model.load_state_dict(self.plan.machine.same(weights))
         return Finished(
-            reason=str(self.reason_to_stop(training)),
+            reason=str(training.ended(self.plan.config.patience)),
             epoch=training.best[1],
             monitor=f"valid {self.plan.config.monitor}",
             seconds=training.seconds[1],

@@ -25,7 +25,14 @@ _PARTS = ("train", "valid", "test")
 
 
 def from_arrays(
-    x: Any, y: Any, *, name: str = "arrays", kind: str | None = None, fractions: Sequence[float], seed: int
+    x: Any,
+    y: Any,
+    *,
+    name: str = "arrays",
+    kind: str | None = None,
+    fractions: Sequence[float],
+    seed: int,
+    fold: tuple[int, int] | None = None,
 ) -> Data:
     """Divide samples ``x`` and targets ``y`` into splits.
 
@@ -38,17 +45,20 @@ def from_arrays(
         kind: ``"classes"``, ``"labels"`` or ``"real"``; None infers it.
         fractions: Shares of the training, validation and test split.
         seed: Seed of the split.
+        fold: Which fold validates, and of how many.
     """
     x, y = as_array(x), as_array(y)
     _check_lengths(x, y)
     target, targets, notes = read_targets(y, kind)
     check_members(target, targets, what="sample")
-    parts = split(len(x), fractions=fractions, seed=seed, strata=strata(target, targets))
+    parts = split(len(x), fractions=fractions, seed=seed, fold=fold, strata=strata(target, targets))
     inputs, raw, more = _read_inputs(x)
     return in_memory(raw, targets, parts, name=name, specs=(inputs, target), word="sample", notes=notes + more)
 
 
-def from_npz(path: Path, *, kind: str | None = None, fractions: Sequence[float], seed: int) -> Data:
+def from_npz(
+    path: Path, *, kind: str | None = None, fractions: Sequence[float], seed: int, fold: tuple[int, int] | None = None
+) -> Data:
     """Load an ``.npz`` file with the arrays ``x`` and ``y``, or ``x_train``, ``y_train``, ``x_test``, ``y_test``.
 
     Splits that are given are kept. Without ``x_valid`` and ``y_valid`` the validation split is cut from the training
@@ -59,7 +69,9 @@ def from_npz(path: Path, *, kind: str | None = None, fractions: Sequence[float],
     """
     arrays = open_npz(path)
     if {"x", "y"} <= arrays.keys():
-        return from_arrays(arrays["x"], arrays["y"], name=path.name, kind=kind, fractions=fractions, seed=seed)
+        return from_arrays(
+            arrays["x"], arrays["y"], name=path.name, kind=kind, fractions=fractions, seed=seed, fold=fold
+        )
     given = [part for part in _PARTS if f"x_{part}" in arrays and f"y_{part}" in arrays]
     if not {"train", "test"} <= set(given):
         raise InputError(
@@ -72,10 +84,12 @@ def from_npz(path: Path, *, kind: str | None = None, fractions: Sequence[float],
     target, targets, notes = read_targets(y, kind)
     ends = np.cumsum([len(arrays[f"y_{part}"]) for part in given])
     parts = list(np.split(np.arange(len(y)), ends[:-1]))
+    if "valid" in given and fold is not None:
+        raise InputError(f"{path.name} has a validation split of its own, so there are no folds; leave out the fold.")
     if "valid" not in given:
         share = np.asarray(fractions[:2]) / sum(fractions[:2])
         classes = strata(target, targets[: len(parts[0])])
-        parts[:1] = split(len(parts[0]), fractions=share.tolist(), seed=seed, strata=classes)
+        parts[:1] = split(len(parts[0]), fractions=share.tolist(), seed=seed, fold=fold, strata=classes)
         notes += (f"The validation split is cut from the training split of {path.name}.",)
     inputs, raw, more = _read_inputs(x)
     return in_memory(raw, targets, parts, name=path.name, specs=(inputs, target), word="sample", notes=notes + more)

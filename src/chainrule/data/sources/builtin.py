@@ -22,7 +22,7 @@ NAMES = {
 }
 
 
-def from_builtin(name: str, *, fractions: Sequence[float], seed: int) -> Data:
+def from_builtin(name: str, *, fractions: Sequence[float], seed: int, fold: tuple[int, int] | None = None) -> Data:
     """Load a data set of scikit-learn: ``digits`` as images, the others as tables.
 
     Raises:
@@ -43,6 +43,6 @@ def from_builtin(name: str, *, fractions: Sequence[float], seed: int) -> Data:
         target, values = Real(tuple(names)), values.float().reshape(len(values), -1)
     else:
         target, values = Classes(tuple(str(label) for label in bunch.target_names)), values.long()
-    parts = split(len(values), fractions=fractions, seed=seed, strata=strata(target, values))
+    parts = split(len(values), fractions=fractions, seed=seed, fold=fold, strata=strata(target, values))
     word = "image" if name == "digits" else "row"
     return in_memory(raw, values, parts, name=name, specs=(inputs, target), word=word)

@@ -63,6 +63,7 @@ def from_folder(
     size: int | None = None,
     fractions: Sequence[float],
     seed: int,
+    fold: tuple[int, int] | None = None,
 ) -> Data:
     """Read a folder of images whose classes are the names of its sub-folders.
 
@@ -76,6 +77,7 @@ def from_folder(
         size: Height and width to resize to.
         fractions: Shares of train, valid and test.
         seed: Seed of the split, which is stratified by class.
+        fold: Which fold validates, and of how many.
 
     Raises:
         InputError: When the folder is laid out in another way, a class is alone, has one image only or is not in all
@@ -95,7 +97,7 @@ def from_folder(
     in_memory = len(files) * image.channels * image.height * image.width <= MEMORY_BUDGET
     if not in_memory:
         conversions.append("The images do not fit in memory and are read from disk in every epoch.")
-    parts = _divide(given, fractions, seed)
+    parts = _divide(given, fractions, seed, fold)
     train, valid, test = (_load(parts[name], names, root, image, in_memory) for name in ("train", "valid", "test"))
     return Data(
         name=root.resolve().name,
@@ -177,16 +179,20 @@ def _fingerprint(path: Path) -> int:
     return int.from_bytes(digest, "little")
 
 
-def _divide(given: dict[str, Files], fractions: Sequence[float], seed: int) -> dict[str, Files]:
+def _divide(
+    given: dict[str, Files], fractions: Sequence[float], seed: int, fold: tuple[int, int] | None
+) -> dict[str, Files]:
     """The three splits: the given ones, and what is missing cut from them, stratified by class."""
     if "valid" in given:
+        if fold is not None:
+            raise InputError("The folder has a validation split of its own, so there are no folds; leave out the fold.")
         return given
     wanted, whole = (
         (("train", "valid", "test"), given["all"]) if "all" in given else (("train", "valid"), given["train"])
     )
     shares = np.array(fractions[: len(wanted)]) / sum(fractions[: len(wanted)])
     _, strata = np.unique(whole.labels, return_inverse=True)
-    parts = split(len(strata), fractions=list(shares), seed=seed, strata=strata)
+    parts = split(len(strata), fractions=list(shares), seed=seed, fold=fold, strata=strata)
     return {**given, **{name: whole.pick(chosen) for name, chosen in zip(wanted, parts, strict=True)}}
 
 

@@ -49,7 +49,14 @@ class Streamed(Dataset[tuple[Tensor, Tensor]]):
         return sample, self.targets[index]
 
 
-def from_dataset(source: Dataset[Any], *, kind: str | None = None, fractions: Sequence[float], seed: int) -> Data:
+def from_dataset(
+    source: Dataset[Any],
+    *,
+    kind: str | None = None,
+    fractions: Sequence[float],
+    seed: int,
+    fold: tuple[int, int] | None = None,
+) -> Data:
     """Divide a torch map-style dataset into splits without reading its samples.
 
     The targets are its attribute ``targets``, if it has one, else they are read in one pass. The names of the classes
@@ -65,7 +72,7 @@ def from_dataset(source: Dataset[Any], *, kind: str | None = None, fractions: Se
         )
     name = type(source).__name__
     if type(source) is TensorDataset and len(source.tensors) == 2:
-        return from_arrays(*source.tensors, name=name, kind=kind, fractions=fractions, seed=seed)
+        return from_arrays(*source.tensors, name=name, kind=kind, fractions=fractions, seed=seed, fold=fold)
     number = len(source)
     if number == 0:
         raise InputError(f"The dataset {name} is empty; bring samples.")
@@ -77,7 +84,7 @@ def from_dataset(source: Dataset[Any], *, kind: str | None = None, fractions: Se
     target = _named(target, getattr(source, "classes", None))
     check_members(target, targets, what="sample")
     spec = _spec(first)
-    parts = split(number, fractions=fractions, seed=seed, strata=strata(target, targets))
+    parts = split(number, fractions=fractions, seed=seed, fold=fold, strata=strata(target, targets))
     train, valid, test = (Streamed(source, part, targets[torch.from_numpy(part)], spec) for part in parts)
     notes += (f"Samples are taken as {name} gives them, so a random transform in it acts on all three splits.",)
     notes += absent_classes(target, train.targets)

@@ -29,6 +29,7 @@ def from_frame(
     missing: Sequence[str] = (),
     fractions: Sequence[float],
     seed: int = 0,
+    fold: tuple[int, int] | None = None,
 ) -> Data:
     """Divide a table into splits, and find out what its columns and its target are.
 
@@ -45,6 +46,7 @@ def from_frame(
         missing: Texts that mean *missing* beside the usual ones.
         fractions: Shares of the training, validation and test split.
         seed: Seed of the split.
+        fold: Which fold validates, and of how many.
 
     Raises:
         InputError: For anything in the table that cannot be used; the sentence says where and what to write.
@@ -62,6 +64,7 @@ def from_frame(
         len(frame),
         fractions=fractions,
         seed=seed,
+        fold=fold,
         strata=strata(spec, values),
         groups=None if group is None else _groups(frame[group], missing),
         order=None if ordered is None else _order(frame[ordered], missing),
@@ -69,7 +72,9 @@ def from_frame(
     apart = {*targets, group, ordered}
     used = frame[[column for column in frame.columns if column not in apart]]
     forced = [_known(used, column, "--categorical") for column in categorical]
-    inputs, more = infer(used, parts[0], categorical=forced, missing=missing)
+    # Columns are what they are in all folds, so that models of different folds take the same rows.
+    known = parts[0] if fold is None else np.concatenate(parts[:2])
+    inputs, more = infer(used, known, categorical=forced, missing=missing)
     raw = encode(used, inputs)
     return in_memory(raw, values, parts, name=name, specs=(inputs, spec), notes=notes + more)
 

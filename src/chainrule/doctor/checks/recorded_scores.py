@@ -87,7 +87,7 @@ def fit_verdict(events: Sequence[Event]) -> Finding | None:
     # Of an accuracy; an R2 is about as uncertain as the residuals' variance.
     error = math.sqrt((2 * (1 - share) ** 2 if name == "r2" else share * (1 - share)) / n)
     gap, gain = train - valid, (train - guess) / (1 - guess) if guess < 1 else math.nan
-    evidence = {
+    evidence: dict[str, object] = {
         "metric": name,
         "train": train,
         "valid": valid,
@@ -98,6 +98,7 @@ def fit_verdict(events: Sequence[Event]) -> Finding | None:
     said = f"{name} {train:.3f} in training, {valid:.3f} on {n} validation samples, in epoch {kept.epoch}"
     wide = gap >= max(GAP_REAL if name == "r2" else GAP, ERRORS * error)
     low = gain < LOW and not wide
+    evidence["says"] = "variance" if wide else "bias" if low else "good"
     if not wide and not low:
         return Finding(check="fit-verdict", status="PASS", sentence=f"A good fit: {said}.", evidence=evidence)
     return Finding(
