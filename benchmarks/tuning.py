@@ -69,7 +69,10 @@ def peers(data: dict[str, np.ndarray], seed: int) -> dict[str, float]:
     machine = make_pipeline(StandardScaler(), SVC() if classes else SVR())
     grid = {f"{'svc' if classes else 'svr'}__{option}": values for option, values in SVM.items()}
     boosting, forest = (
-        (GradientBoostingClassifier(max_features="sqrt", random_state=seed), RandomForestClassifier(300, random_state=seed))
+        (
+            GradientBoostingClassifier(max_features="sqrt", random_state=seed),
+            RandomForestClassifier(300, random_state=seed),
+        )
         if classes
         else (GradientBoostingRegressor(random_state=seed), RandomForestRegressor(300, random_state=seed))
     )

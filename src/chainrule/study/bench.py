@@ -110,8 +110,8 @@ class Bench:
         results = yield from self.study.try_all([trial for row in trials for trial in row])
         for number, candidate in enumerate(new):
             tried = results[number * self.folds : (number + 1) * self.folds]
-            if not any(result.error for result in tried):
-                self.scored.append(self._score(candidate, tried))
+            if not any(result.error for result in tried) and (scored := self._score(candidate, tried)) is not None:
+                self.scored.append(scored)
         found = {scored.candidate.key: scored for scored in self.scored}
         return [found[candidate.key] for candidate in candidates if candidate.key in found]
 
@@ -152,8 +152,10 @@ class Bench:
         """The one with the least error."""
         return min(scored, key=lambda one: one.error, default=None)
 
-    def _score(self, candidate: Candidate, tried: list[Tried]) -> Scored:
+    def _score(self, candidate: Candidate, tried: list[Tried]) -> Scored | None:
         outputs = torch.cat([self.study.outputs(result.trial)["valid"] for result in tried])
+        if not outputs.isfinite().all():
+            return None
         return Scored(
             candidate=candidate,
             tried=tried,

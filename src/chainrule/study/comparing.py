@@ -213,7 +213,11 @@ class Comparison:
             return f"{said}."
         if not others:
             return f"{said}; it is better than all others beyond chance."
-        alike = f"not clearly better than {', '.join(others)}" if len(self.seeds) > 1 else "one split cannot tell them apart"
+        alike = (
+            f"not clearly better than {', '.join(others)}"
+            if len(self.seeds) > 1
+            else "one split cannot tell them apart"
+        )
         better = f"better beyond chance than {', '.join(beaten)}, " if beaten else ""
         return f"{said}; {better}{alike}."
 

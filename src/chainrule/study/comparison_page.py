@@ -13,7 +13,7 @@ from chainrule.report.study_drawings import (
 from chainrule.report.tables import Fact
 from chainrule.report.wording import counted, duration, memory, number
 from chainrule.study.comparing import ENSEMBLE, Comparison
-from chainrule.study.statistics import cliques, critical_difference, ranks
+from chainrule.study.statistics import cliques, critical_difference, friedman, ranks
 from chainrule.study.study import Study
 from chainrule.training.events import Epoch, Evaluated
 
@@ -120,13 +120,17 @@ def _differences(found: Comparison) -> Section:
         "alone.",
     )
     complete = [model for model in found.order if len(found.scores[model]) == len(found.seeds)]
-    drawings = []
+    drawings, text = [], ""
     if len(complete) > 1 and len(found.seeds) > 1:
-        places = ranks([[found.scores[model][seed] for seed in found.seeds] for model in complete], rising=found.rising)
+        scores = [[found.scores[model][seed] for seed in found.seeds] for model in complete]
+        places = ranks(scores, rising=found.rising)
+        whole = friedman(scores)
+        if whole.f_p is not None:
+            text = f"Do the ranks differ at all? Friedman's test, as Iman and Davenport (1980): p = {whole.f_p:.3f}."
         cd = critical_difference(len(complete), len(found.seeds))
         groups = cliques(places.tolist(), cd)
         drawings = [critical_difference_drawing(complete, places.tolist(), cd, groups, seeds=len(found.seeds))]
-    return Section(name="differences", title="Differences", tables=[table], drawings=drawings)
+    return Section(name="differences", title="Differences", text=text, tables=[table], drawings=drawings)
 
 
 def _curves(found: Comparison) -> Section | None:

@@ -2,25 +2,22 @@
 
 Successive halving (Jamieson & Talwalkar 2016; Li et al. 2020, "A system for massively parallel hyperparameter tuning"):
 all candidates train for a little, the better third goes on three times as long, and so on. A paused candidate goes on
-from its checkpoint. The tree-structured Parzen estimator (Bergstra et al. 2011) proposes options of estimators.
+from its checkpoint. Options of estimators are proposed by a Gaussian process (Snoek, Larochelle & Adams 2012,
+"Practical Bayesian optimization of machine learning algorithms").
 """
 
 import math
 from collections.abc import Generator, Sequence
 from typing import Any
 
-import optuna
-
 from chainrule.study.bench import Bench, Candidate, Scored
 from chainrule.study.events import Note, Tried
 from chainrule.study.spaces import space_of, with_options
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-
 #: One of so many goes on.
 REDUCTION = 3
-#: Trials of an estimator for each option that is searched, and beside these.
-EACH, BASE = 10, 4
+#: Candidates of an estimator that are drawn, and that follow for each option from what is known then.
+BASE, EACH = 4, 6
 
 
 def halve(
@@ -40,6 +37,10 @@ def halve(
         The candidates that gave a number, each with its last trial: those that came farthest first, the best of them
         before the others.
     """
+    # Slow to import.
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=rungs[0], reduction_factor=REDUCTION)
     search = optuna.create_study(direction="minimize", pruner=pruner)
     which: dict[str, optuna.distributions.BaseDistribution] = {
@@ -93,24 +94,34 @@ def search_estimator(bench: Bench, model: str, *, until: float) -> Generator[Not
     found = yield from bench.evaluate([Candidate(model=model, step="search")])
     if not space or not found:
         return found
-    sampler = optuna.samplers.TPESampler(seed=int(bench.study.asked["settings"].get("seed", 0)))
+    # Slow to import.
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    sampler = optuna.samplers.GPSampler(seed=int(bench.study.asked["settings"].get("seed", 0)), n_startup_trials=BASE)
     search = optuna.create_study(direction="minimize", sampler=sampler)
-    at_once = math.ceil(bench.jobs / bench.folds)
     distributions = {name: range_.distribution() for name, range_ in space.items()}
+
+    def propose() -> dict[str, Any]:
+        asked = [search.ask(distributions) for _ in range(math.ceil(bench.jobs / bench.folds))]
+        for trial in asked:
+            search.tell(trial, state=optuna.trial.TrialState.FAIL)  # what comes of it is added below
+        return {"options": [rounded(trial.params) for trial in asked]}
+
     begun, spent = 0, 0.0
     while begun < BASE + EACH * len(space) and bench.study.elapsed + spent < until:
         before = bench.study.elapsed
-        asked = [search.ask(distributions) for _ in range(at_once)]
-        candidates = [Candidate(model=with_options(model, **rounded(trial.params)), step="search") for trial in asked]
+        # A proposal stands in the journal: it must be the same when the study is resumed.
+        proposed = (yield from bench.study.once(f"options {begun} of {model}", propose))["options"]
+        candidates = [Candidate(model=with_options(model, **options), step="search") for options in proposed]
         scored = {one.candidate.key: one for one in (yield from bench.evaluate(candidates))}
-        for trial, candidate in zip(asked, candidates, strict=True):
-            one = scored.get(candidate.key)
-            if one is None:
-                search.tell(trial, state=optuna.trial.TrialState.FAIL)
-            else:
-                search.tell(trial, one.error)
+        for options, candidate in zip(proposed, candidates, strict=True):
+            if (one := scored.get(candidate.key)) is not None:
+                search.add_trial(
+                    optuna.trial.create_trial(params=options, distributions=distributions, value=one.error)
+                )
         found += scored.values()
-        begun, spent = begun + at_once, bench.study.elapsed - before
+        begun, spent = begun + len(proposed), bench.study.elapsed - before
     return found
 
 

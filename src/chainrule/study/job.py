@@ -1,19 +1,15 @@
 """``StudyJob``: a study in the making, and its page at the end."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 
-from chainrule.report import sheet
 from chainrule.study.comparing import comparing
-from chainrule.study.comparison_page import comparison_sheet
 from chainrule.study.events import Note
 from chainrule.study.study import Study
 from chainrule.study.tuning import tuning
-from chainrule.study.tuning_page import tuning_sheet
 
-#: What each verb does, and what its page shows.
-PROCEDURES: dict[str, Callable[[Study], Generator[Note, None, None]]] = {"compare": comparing, "tune": tuning}
-PAGES: dict[str, Callable[[Study], sheet.Sheet]] = {"compare": comparison_sheet, "tune": tuning_sheet}
+#: What each verb does.
+PROCEDURES = {"compare": comparing, "tune": tuning}
 
 
 class StudyJob:
@@ -33,5 +29,10 @@ class StudyJob:
 
     def write_page(self) -> Path:
         """Write the page of what there is; gives its path."""
-        page = PAGES[self.study.asked["verb"]](self.study)
-        return sheet.write(page, self.study.directory / "report.html")
+        # matplotlib is needed once, at the end.
+        from chainrule.report import sheet
+        from chainrule.study.comparison_page import comparison_sheet
+        from chainrule.study.tuning_page import tuning_sheet
+
+        made = {"compare": comparison_sheet, "tune": tuning_sheet}[self.study.asked["verb"]]
+        return sheet.write(made(self.study), self.study.directory / "report.html")

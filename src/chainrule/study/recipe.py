@@ -23,6 +23,7 @@ from chainrule.doctor import Probe, Program, diagnose
 from chainrule.job import plan_of
 from chainrule.optim.optimizers import optimizers
 from chainrule.study import reading
+from chainrule.study.asking import trains
 from chainrule.study.bench import BETTER, Bench, Candidate, Scored
 from chainrule.study.events import Note, Tried
 from chainrule.study.halving import REDUCTION, halve, loss_of
@@ -115,22 +116,17 @@ class Recipe:
         ]
         results = yield from self.study.try_all([self.bench.trial(candidate, 1) for candidate in candidates])
         self.pace = min((seconds for result in results for seconds in self._seconds(result)), default=0.0)
-        fell = [
-            (math.inf if result.error else result.train["loss"], rate)
-            for result, rate in zip(results, rates, strict=True)
-        ]
-        order = [rate for loss, rate in sorted(fell) if loss is not None and math.isfinite(loss)]
-        if not order:
-            order = [suggested]
-        best = order[0]
-        kept = [best, *(rate for rate in (best * 10**-0.5, best * 10**0.5) if not fixed)]
+        losses = [result.train.get("loss") for result in results]
+        fell = [(loss, rate) for loss, rate in zip(losses, rates, strict=True) if loss is not None]
+        best = min(fell)[1] if fell else rates[0]
+        kept = [best] if fixed else [best, best * 10**-0.5, best * 10**0.5]
         yield from self.study.decide(
             "rates",
             f"Of {len(rates)} rates around the {suggested:.2g} of the range test, {best:.2g} lowers the training loss "
             f"most within {epochs * found['steps']} steps.",
             model=self.model,
-            rates=[rate for _, rate in fell],
-            losses=[loss if math.isfinite(loss) else None for loss, _ in fell],
+            rates=rates,
+            losses=losses,
         )
         self._fit_length(found)
         return kept
@@ -285,4 +281,6 @@ def described(candidate: Candidate) -> str:
     """A candidate in words."""
     told = {name: value for name, value in candidate.settings.items() if name not in ("schedule", "epochs")}
     settings = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in told.items())
-    return f"{candidate.model} with {settings}" if settings else f"{candidate.model} as fit would train it"
+    if settings:
+        return f"{candidate.model} with {settings}"
+    return f"{candidate.model} as fit would train it" if trains(candidate.model) else candidate.model

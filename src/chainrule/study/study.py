@@ -157,10 +157,16 @@ class Study:
 
         Raises:
             StoppedError: When somebody asked the study to stop.
+            InputError: When the journal knows another trial by that name.
         """
         found: dict[tuple[str, int | None], Tried] = {}
         for trial in trials:
-            if (known := self._tried.get(trial.key)) is not None and known.trial == trial:
+            if (known := self._tried.get(trial.key)) is not None:
+                if known.trial != trial:
+                    raise InputError(
+                        f"The journal in {self.directory} was written by another version: it says {known.trial} where "
+                        f"{trial} is wanted; start a new study."
+                    )
                 found[trial.key] = known
         for note in sorted(found.values(), key=lambda note: note.elapsed):
             yield self._given(note)

@@ -9,6 +9,7 @@ from chainrule.config import configure
 from chainrule.data import Data
 from chainrule.errors import InputError
 from chainrule.job import load_data
+from chainrule.study.asking import trains
 from chainrule.study.bench import Bench
 from chainrule.study.events import Note
 from chainrule.study.finale import choose, finish
@@ -35,8 +36,7 @@ def candidates_of(model: str, data: Data) -> tuple[list[str], list[str]]:
     if model == "auto":
         return [models.default(data.inputs)], companions(data)
     calls = [str(call) for call in registry.parse_list(model)]
-    trains = {call: (row := models.row(call)) is None or row.kind not in models.ESTIMATORS for call in calls}
-    return [call for call in calls if trains[call]], [call for call in calls if not trains[call]]
+    return [call for call in calls if trains(call)], [call for call in calls if not trains(call)]
 
 
 def folds_for(source: Any, data: Data, settings: dict[str, Any]) -> int:

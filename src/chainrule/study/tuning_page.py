@@ -4,7 +4,10 @@ import math
 import shlex
 from collections import Counter
 
+from chainrule import registry
 from chainrule.doctor.finding import Finding
+from chainrule.report.drawing import Drawing, page_style
+from chainrule.report.figures import outcome_drawings
 from chainrule.report.glossary import term
 from chainrule.report.sheet import Section, Sheet, Table
 from chainrule.report.study_curves import learning_curves_drawing
@@ -16,7 +19,7 @@ from chainrule.study.comparison_page import MATRICES
 from chainrule.study.events import Tried
 from chainrule.study.spaces import SPACES
 from chainrule.study.study import Study
-from chainrule.training.events import Epoch
+from chainrule.training.events import Epoch, Evaluated
 
 #: The metric that stands for a model, by kind of target.
 METRICS = {"classes": "accuracy", "labels": "f1", "real": "r2"}
@@ -28,6 +31,8 @@ STEPS = {
     "default": "step 5: the defaults",
     "longer": "step 5: longer",
 }
+#: Steps whose trials differ in rate and weight decay.
+SEARCHED = ("rates", "grid", "longer", "default")
 #: Steps whose trials are trained to the end.
 WHOLE = ("search", "default", "longer", "regularise", "larger", "smaller-rate")
 
@@ -96,9 +101,8 @@ def _title(study: Study) -> str:
 
 
 def _recipe(study: Study) -> Section:
-    rows = [[note.step, duration(note.elapsed), note.sentence] for note in study.decisions]
-    table = Table(["step", "after", "what was found and decided"], rows)
-    return Section(name="recipe", title="The recipe", tables=[table])
+    told = [f"After {duration(note.elapsed)}, {note.step}: {note.sentence}" for note in study.decisions]
+    return Section(name="recipe", title="The recipe", text="\n\n".join(told))
 
 
 def _data(study: Study) -> Section:
@@ -134,34 +138,31 @@ def _search(study: Study) -> Section | None:
             rising=True,
         )
     ]
-    networks = [one for one in tried if one.trial.step in ("rates", "grid", "longer", "default") and one.rate]
-    for name, values, log in (
-        ("rate", [one.rate for one in networks], True),
-        ("weight decay", [float(one.trial.settings.get("weight_decay", 0.0)) for one in networks], True),
+    networks = [one for one in tried if one.trial.step in SEARCHED and one.rate]
+    for name, values in (
+        ("rate", [one.rate for one in networks]),
+        ("weight decay", [float(one.trial.settings.get("weight_decay", 0.0)) for one in networks]),
     ):
         if len(set(values)) > 1:
-            drawings.append(_isolated(name, values, networks, metric, title, log=log))
+            bounds = (min(values), max(values))
+            drawings.append(_isolated(name, values, networks, title, bounds=bounds, log=True))
     for model, space in SPACES.items():
         for option, range_ in space.items():
-            own = [one for one in tried if one.trial.model.startswith(f"{model}(") and f"{option}=" in one.trial.model]
-            values = [_option(one.trial.model, option) for one in own]
-            if len(set(values)) > 2:
-                drawings.append(
-                    _isolated(f"{option} of {model.rpartition('.')[2]}", values, own, metric, title, log=range_.log)
-                )
+            calls = [(one, registry.parse(one.trial.model)) for one in tried if one.trial.step == "search"]
+            own = [(one, call.options[option]) for one, call in calls if call.name == model and option in call.options]
+            if len({value for _, value in own}) > 1:
+                name, bounds = f"{option} of {model.rpartition('.')[2]}", (range_.low, range_.high)
+                values = [float(value) for _, value in own]
+                drawings.append(_isolated(name, values, [one for one, _ in own], title, bounds=bounds, log=range_.log))
     return Section(name="search", title="Search", drawings=drawings)
 
 
-def _option(model: str, option: str) -> float:
-    from chainrule import registry
-
-    return float(registry.parse(model).options[option])
-
-
-def _isolated(name: str, values: list[float], tried: list[Tried], metric: str, title: str, *, log: bool):  # type: ignore[no-untyped-def]
+def _isolated(
+    name: str, values: list[float], tried: list[Tried], title: str, *, bounds: tuple[float, float], log: bool
+) -> Drawing:
+    metric = next(name for name in METRICS.values() if name in tried[0].valid)
     scores = [one.valid[metric] for one in tried]
     best = max(range(len(scores)), key=lambda i: scores[i])
-    bounds = (min(values), max(values))
     return isolation_drawing(name, values, scores, bounds=bounds, best=best, metric=title, rising=True, log=log)
 
 
@@ -199,8 +200,11 @@ def _ensemble(study: Study) -> Section | None:
 def _errors(study: Study) -> Section | None:
     if not study.measured("test"):
         return None
-    text = "What the final model gets wrong, sample by sample, stands on its own page, best/report.html."
-    return Section(name="errors", title="Errors", text=text)
+    evaluated = next(event for event in study.best.events if isinstance(event, Evaluated))
+    with page_style():
+        drawings = outcome_drawings(evaluated, study.asked["target"]["kind"])
+    text = "The final model on the test split. Its worst samples, one by one, are on its own page, best/report.html."
+    return Section(name="errors", title="Errors", text=text, drawings=drawings)
 
 
 def _cost(study: Study) -> Section:
