@@ -10,7 +10,7 @@ from chainrule.data import Data
 from chainrule.errors import InputError
 from chainrule.job import load_data
 from chainrule.study.asking import trains
-from chainrule.study.bench import Bench
+from chainrule.study.bench import Bench, Candidate
 from chainrule.study.events import Note
 from chainrule.study.finale import choose, finish
 from chainrule.study.halving import search_estimator
@@ -63,14 +63,20 @@ def tuning(study: Study) -> Generator[Note, None, None]:
     bench = Bench(study, folds=asked["folds"])
     networks, estimators = candidates_of(asked["model"], bench.data)
     end = SEARCH * float(asked["budget"])
+    # All defaults side by side, before any of them is searched for longer.
+    yield from bench.evaluate([Candidate(model=model, step="search") for model in estimators])
     for place, model in enumerate(estimators):
-        share = end if not networks else COMPANY * float(asked["budget"])
-        yield from search_estimator(bench, model, until=share * (place + 1) / len(estimators))
+        share = COMPANY * float(asked["budget"]) if networks else end
+        yield from search_estimator(bench, model, until=part(study.elapsed, share, len(estimators) - place))
     for place, model in enumerate(networks):
-        before = study.elapsed
-        yield from Recipe(bench, model, until=before + (end - before) / (len(networks) - place)).steps()
+        yield from Recipe(bench, model, until=part(study.elapsed, end, len(networks) - place)).steps()
     if not bench.scored:
         yield from study.decide("end", "No model learned anything, so there is none to keep.")
         return
     members = yield from choose(bench)
     yield from finish(bench, members)
+
+
+def part(now: float, end: float, parts: int) -> float:
+    """The end of the first of several equal parts of the time that is left."""
+    return now + (end - now) / parts
