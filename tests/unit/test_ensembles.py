@@ -292,6 +292,28 @@ def test_a_new_member_must_pay_for_itself() -> None:
     assert select(outputs[:1].expand(4, -1, -1), targets, "classes", tolerance=0).additions == (0,)
 
 
+def test_bagged_weights_are_means_over_draws_and_hurt_no_sure_choice() -> None:
+    g = torch.Generator().manual_seed(0)
+    targets = torch.randint(3, (60,), generator=g)
+    right = torch.nn.functional.one_hot(targets, 3) * 0.8 + 0.2 / 3
+    guess = torch.full((60, 3), 1 / 3)
+    noisy = (right + torch.rand(60, 3, generator=g)).softmax(1)
+    outputs = torch.stack([guess, right, noisy])
+    weights = ensembles.bagged(outputs, targets, "classes")
+    assert weights.tolist() == pytest.approx([0, 1, 0])
+    assert torch.equal(weights, ensembles.bagged(outputs, targets, "classes"))
+    errors = torch.randn(4, 50, 1, generator=g, dtype=torch.float64)
+    truth = torch.randn(50, 1, generator=g, dtype=torch.float64)
+    shared = ensembles.bagged(truth + errors, truth, "real", bags=5, least=0.0, seed=3)
+    draw = seeding.generator(3)
+    drawn = [torch.randint(50, (50,), generator=draw) for _ in range(5)]
+    each = [ensembles.select((truth + errors)[:, rows], truth[rows], "real").weights for rows in drawn]
+    torch.testing.assert_close(shared, torch.stack(each).mean(0))
+    assert (ensembles.bagged(truth + errors, truth, "real", least=0.3) > 0).sum() < (shared > 0).sum()
+    with pytest.raises(InputError, match="bags >= 1"):
+        ensembles.bagged(outputs, targets, "classes", bags=0)
+
+
 def test_selection_that_ends_too_early_says_so() -> None:
     outputs, targets = candidates("real", c=8)
     chosen = select(outputs, targets, "real", start=1, most=2, tolerance=0)

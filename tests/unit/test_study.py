@@ -106,6 +106,14 @@ def test_a_limit_cuts_the_epochs(tmp_path: Path) -> None:
     assert not list((tmp_path / "s" / "trials").glob("*.pace"))
 
 
+def test_a_trial_ends_at_the_deadline(tmp_path: Path) -> None:
+    one = study(tmp_path / "s")
+    one.asked["deadline"] = 0.3
+    late = Trial(name="late", step="x", model="mlp", settings={"rate": "0.01", "epochs": 10_000})
+    (tried,) = last(one.try_all([late]))
+    assert tried.error == "The time was up before it came to its end."
+
+
 def test_a_half_written_line_is_cut_off_and_a_damaged_one_refused(tmp_path: Path) -> None:
     one = study(tmp_path / "s")
     last(one.decide("x", "Go on."))

@@ -9,7 +9,7 @@ from chainrule.job import free_directory, load_data
 from chainrule.study.asking import asked_for, seconds_of
 from chainrule.study.job import StudyJob
 from chainrule.study.study import Study
-from chainrule.study.tuning import candidates_of, folds_for
+from chainrule.study.tuning import DEADLINE, candidates_of, folds_for
 
 
 def tune(
@@ -76,6 +76,7 @@ def begin_tune(
         models=[*networks, *estimators],
         words={"model": model, "budget": budget},
     )
-    asked.update(model=model, budget=seconds_of(budget), folds=folds_for(source, data, settings))
+    seconds = seconds_of(budget)
+    asked.update(model=model, budget=seconds, deadline=DEADLINE * seconds, folds=folds_for(source, data, settings))
     directory = Path(out) if out is not None else free_directory(data.name, "tune")
     return StudyJob(Study.create(directory, source, asked))

@@ -14,7 +14,7 @@ tensor([[0.3333, 0.6667]])
 from chainrule.ensembles.combining import AbstractCombiner, Sum, Vote, Weighted, combiner
 from chainrule.ensembles.ensemble import Ensemble
 from chainrule.ensembles.gain import Gain, gain
-from chainrule.ensembles.selection import Selection, diversity, select
+from chainrule.ensembles.selection import Selection, bagged, diversity, select
 from chainrule.ensembles.stacking import Stacking
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Sum",
     "Vote",
     "Weighted",
+    "bagged",
     "combiner",
     "diversity",
     "gain",

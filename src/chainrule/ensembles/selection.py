@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
+from chainrule import seeding
 from chainrule.errors import InputError
 from chainrule.shapes import Float, Shaped, Tensor
 
@@ -101,6 +102,47 @@ def select(
         ended = f"{more} more additions do not improve the score by {tolerance:g} for each new member"
     weights = torch.bincount(torch.tensor(additions[:size]), minlength=len(outputs)).double() / size
     return Selection(weights, tuple(additions[:size]), tuple(scores[:size]), ended)
+
+
+@torch.no_grad()
+def bagged(
+    outputs: Float[Tensor, "c n k"],
+    targets: Shaped[Tensor, "n ..."],
+    kind: str,
+    *,
+    bags: int = 20,
+    least: float = 0.05,
+    seed: int = 0,
+) -> Float[Tensor, " c"]:
+    """Weights that depend less on single samples: the mean of those chosen on samples drawn with replacement.
+
+    Section 2.3 of Caruana et al. 2004 bags the models, against choosing by luck; here it is the samples that are drawn.
+
+    Args:
+        outputs: What the members say: probabilities, or real values.
+        targets: Indices of classes ``[n]``, labels ``[n, k]``, or real values ``[n, k]``.
+        kind: Kind of the target: ``"classes"``, ``"labels"`` or ``"real"``.
+        bags: How often samples are drawn.
+        least: Members with less weight are left out.
+        seed: Seed of the draws.
+
+    Returns:
+        Weights that add up to 1, float64.
+
+    Raises:
+        InputError: When the shapes do not match, a number is not finite, or an option makes no sense.
+    """
+    check(outputs, targets, kind)
+    if bags < 1 or not 0 <= least < 1:
+        raise InputError(f"bagged wants bags >= 1 and 0 <= least < 1; received bags={bags}, least={least}.")
+    draw, n = seeding.generator(seed), len(targets)
+    total = torch.zeros(len(outputs), dtype=torch.float64)
+    for _ in range(bags):
+        drawn = torch.randint(n, (n,), generator=draw)
+        total += select(outputs[:, drawn], targets[drawn], kind).weights.cpu()
+    weights = total / bags
+    kept = torch.where(weights >= min(least, float(weights.max())), weights, 0.0)
+    return kept / kept.sum()
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from chainrule.ensembles import diversity, gain, select
+from chainrule.ensembles import bagged, diversity, gain
 from chainrule.report.glossary import headline, term
 from chainrule.study.bench import score
 from chainrule.study.events import Note, Trial, Tried
@@ -69,16 +69,16 @@ def combined(study: Study, members: list[Tried], seed: int) -> dict[str, Any]:
     kind, names = data.target.kind, [one.trial.model for one in members]
     outputs = [study.outputs(one.trial) for one in members]
     valid, test = (torch.stack([output[split] for output in outputs]).double() for split in ("valid", "test"))
-    chosen = select(valid, data.valid.targets, kind)
+    weights = bagged(valid, data.valid.targets, kind)
     scores = [score(output, data.valid.targets, kind) for output in valid]
     best = max(range(len(members)), key=lambda i: scores[i])
-    together = torch.tensordot(chosen.weights, test, dims=1)
+    together = torch.tensordot(weights, test, dims=1)
     return {
         "seed": seed,
         "names": names,
-        "weights": chosen.weights.tolist(),
+        "weights": weights.tolist(),
         "best": names[best],
-        "valid": score(torch.tensordot(chosen.weights, valid, dims=1), data.valid.targets, kind),
+        "valid": score(torch.tensordot(weights, valid, dims=1), data.valid.targets, kind),
         "test": round(score(together, data.test.targets, kind), 6),
         "gain": asdict(gain(test[best], together, data.test.targets, kind)),
         "diversity": {name: matrix.tolist() for name, matrix in diversity(test, data.test.targets, kind).items()},

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from chainrule.ensembles import combiner, diversity, gain, select
+from chainrule.ensembles import bagged, combiner, diversity, gain
 from chainrule.job import conclude, plan_of
 from chainrule.models import assembly
 from chainrule.nn.affine import Affine
@@ -63,8 +63,8 @@ def choose(bench: Bench) -> Generator[Note, None, list[Member]]:
         The members, the heaviest first.
     """
     outputs = torch.stack([scored.outputs for scored in bench.scored])
-    chosen = select(outputs.float(), bench.valid, bench.target.kind)
-    members = [Member(bench.scored[number], float(chosen.weights[number])) for number in chosen.members]
+    weights = bagged(outputs.float(), bench.valid, bench.target.kind).tolist()
+    members = [Member(scored, weight) for scored, weight in zip(bench.scored, weights, strict=True) if weight > 0]
     members.sort(key=lambda member: -member.weight)
     names = [described(member.scored.candidate) for member in members]
     best = bench.best(bench.scored)

@@ -13,6 +13,7 @@ study that is resumed goes the way that it went, and goes on from where it was.
 """
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -87,7 +88,7 @@ class Study:
         """
         asked = storage.read_json(directory / "study.json")
         whole(directory / "journal.jsonl")
-        if not isinstance(asked, dict) or not {"verb", "source"} <= asked.keys():
+        if not isinstance(asked, dict) or not {"verb", "source", "settings", "jobs", "fingerprint"} <= asked.keys():
             raise InputError(
                 f"{directory / 'study.json'} is damaged: its entries are missing; its trials are still runs."
             )
@@ -131,11 +132,12 @@ class Study:
         record = Record(self.directory / "best")
         if record.found:
             return Run(record)
-        trials = self.directory / "trials"
+        if self.asked["verb"] == "compare":
+            raise InputError(
+                f"A comparison keeps no final model; write the directory of a run in {self.directory / 'trials'}."
+            )
         raise InputError(
-            f"A comparison keeps no final model; write the directory of one of its runs, as {next(trials.iterdir())}."
-            if self.asked["verb"] == "compare"
-            else f"The search in {self.directory} has no final model yet; write chainrule resume {self.directory}."
+            f"The search in {self.directory} has no final model yet; write chainrule resume {self.directory}."
         )
 
     def outputs(self, trial: Trial) -> dict[str, Any]:
@@ -212,6 +214,7 @@ class Study:
             version=self.asked["fingerprint"],
             stop=self.stop_file,
             parent=os.getpid() if jobs > 1 else 0,
+            deadline=time.time() + self.asked.get("deadline", math.inf) - self._now(),
         )
 
     def _carried_out(self, orders: list[Order]) -> Iterator[Tried | None]:
@@ -229,8 +232,7 @@ class Study:
 
     def _written(self, note: AnyNote) -> AnyNote:
         """Append a note to the journal; gives it as the journal would."""
-        elapsed = self._before + time.monotonic() - self._began
-        line = json.dumps(events.to_json(replace(note, elapsed=elapsed)), ensure_ascii=False)
+        line = json.dumps(events.to_json(replace(note, elapsed=self._now())), ensure_ascii=False)
         with (self.directory / "journal.jsonl").open("ab") as file:
             file.write(line.encode() + b"\n")
             file.flush()
@@ -238,6 +240,10 @@ class Study:
         kept = cast(AnyNote, events.from_json(json.loads(line)))
         self.notes.append(kept)
         return self._given(kept)
+
+    def _now(self) -> float:
+        """Seconds since the study began, over all its parts."""
+        return self._before + time.monotonic() - self._began
 
     def _given(self, note: AnyNote) -> AnyNote:
         self.elapsed = note.elapsed

@@ -22,6 +22,8 @@ from chainrule.study.study import Study
 FOLDS, SMALL = 5, 1000
 #: Share of the budget after which nothing is begun that would have to be waited for.
 SEARCH = 0.85
+#: Share of the budget after which a trial that is not done ends without a result; the rest is for the final model.
+DEADLINE = 0.95
 #: Share of the budget that companions of the network may take together.
 COMPANY = 0.35
 

@@ -5,6 +5,7 @@ trial whose directory is there already goes on from its checkpoint, whether it w
 """
 
 import contextlib
+import math
 import os
 import re
 import shutil
@@ -33,6 +34,10 @@ OUTPUTS = "outputs.safetensors"
 KEPT = 12
 
 
+class LateError(ChainruleError):
+    """A trial was not done at its deadline."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Order:
     """A trial with all that is needed to carry it out anywhere.
@@ -45,6 +50,7 @@ class Order:
         version: Fingerprint of the data.
         stop: A file; when it is there, work ends at the next step.
         parent: Number of the process that asked, or 0 when it is this one; when it is gone, work ends as well.
+        deadline: Time of the clock at which the trial ends without a result.
     """
 
     trial: Trial
@@ -54,10 +60,16 @@ class Order:
     version: str
     stop: Path
     parent: int = 0
+    deadline: float = math.inf
 
     def stopped(self) -> bool:
         """Whether nobody waits for the result any more."""
         return self.stop.exists() or (self.parent != 0 and os.getppid() != self.parent)
+
+    def check_time(self) -> None:
+        """Raise a ``LateError`` after the deadline."""
+        if time.time() > self.deadline:
+            raise LateError("The time was up before it came to its end.")
 
 
 def carry_out(order: Order) -> Tried | None:
@@ -72,6 +84,7 @@ def carry_out(order: Order) -> Tried | None:
     began = time.perf_counter()
     _forget_peak()
     try:
+        order.check_time()
         job = _job(order)
         if job is not None and not _went_through(job, order):
             return None
@@ -174,8 +187,10 @@ def _went_through(job: Job, order: Order) -> bool:
         for event in stream:
             if isinstance(event, Epoch) and event.epoch == order.trial.until:
                 return True
-            if isinstance(event, Step | Epoch) and order.stopped():
-                return False
+            if isinstance(event, Step | Epoch):
+                if order.stopped():
+                    return False
+                order.check_time()
     return True
 
 
