@@ -99,6 +99,7 @@ def test_images(chainrule: Command, place: Path, options: str) -> None:
     assert load_run("run").predict("images").shape == (20,)
 
 
+@pytest.mark.slow
 def test_images_that_are_streamed_train_as_those_in_memory(
     chainrule: Command, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +159,7 @@ def test_a_signal_stops_a_run_that_then_goes_on(chainrule: Command) -> None:
     assert all(torch.equal(a, b) for a, b in zip(weights("run").values(), weights("whole").values(), strict=True))
 
 
+@pytest.mark.slow
 def test_a_signal_before_the_first_step_stops_at_once() -> None:
     with start("run", 2, "--model", "mlp(width=2000, depth=4)") as process:
         assert process.stdout is not None

@@ -26,7 +26,7 @@ FIT = ("fit", "t.csv", "--target", "species", "--out", "run", "--model")
 @pytest.fixture(autouse=True)
 def files(place: Path) -> None:
     table().to_csv("t.csv", index=False)
-    Path("mine.py").write_text(OWN, encoding="utf-8")
+    Path("majority.py").write_text(OWN, encoding="utf-8")
 
 
 def test_a_run_is_saved_and_predicts_in_a_fresh_process(chainrule: Command) -> None:
@@ -47,7 +47,7 @@ def test_a_run_is_saved_and_predicts_in_a_fresh_process(chainrule: Command) -> N
         ("sklearn.ensemble.RandomForestClassifier(trees=3)", "option of sklearn.ensemble.RandomForestClassifier"),
         ("sklearn.linear_model.Ridge", "is a regressor, but this target is 2 classes; take a classifier."),
         ("sklearn.preprocessing.StandardScaler", "no classifier and no regressor"),
-        ("mine.Majority", "Majority cannot be saved without a pickle, because it holds mine.Majority"),
+        ("majority.Majority", "Majority cannot be saved without a pickle, because it holds majority.Majority"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_sentence(chainrule: Command, model: str, sentence: str) -> None:

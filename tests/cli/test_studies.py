@@ -17,7 +17,7 @@ from chainrule.data import load
 from tests.cli.conftest import Command, table
 
 COMPARE = ("compare", "t.csv", "--target", "species", "--out", "study", "--jobs", "1")
-TUNE = ("tune", "t.csv", "--target", "species", "--out", "study", "--jobs", "1", "--budget", "8s")
+TUNE = ("tune", "t.csv", "--target", "species", "--out", "study", "--jobs", "1", "--budget", "4s")
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +72,7 @@ def test_tune_estimators_and_predict(chainrule: Command) -> None:
 
 
 def test_tune_real_numbers(chainrule: Command) -> None:
-    words = ("tune", "diabetes", "--model", "ridge, knn", "--budget", "8s", "--jobs", "1", "--out", "study", "--json")
+    words = ("tune", "diabetes", "--model", "ridge, knn", "--budget", "4s", "--jobs", "1", "--out", "study", "--json")
     code, out, _ = chainrule(*words)
     told = json.loads(out)
     assert code == 0

@@ -152,7 +152,8 @@ def test_is_found_by_name(entry: Entry) -> None:
     assert built.state_dict().keys() == plain.state_dict().keys()
 
 
-@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
 def test_compiles_whole(backend: str) -> None:
     # In a process of its own: under torch.compile the shape checks of the tests report false errors.
     environment = {**os.environ, "JAXTYPING_DISABLE": "1"}

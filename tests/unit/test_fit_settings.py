@@ -48,6 +48,7 @@ def test_the_initializer_draws_the_weights(tmp_path: Path) -> None:
     assert all(0.5e-4 < spread < 2e-4 for spread in spreads)
 
 
+@pytest.mark.slow
 def test_an_elastic_penalty_makes_weights_small_and_a_norm_limit_bounds_them(tmp_path: Path) -> None:
     norms = {}
     for number, regularize in enumerate(("", "elastic(l1=0.05)", "max-norm(limit=0.2)")):

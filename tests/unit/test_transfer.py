@@ -126,6 +126,7 @@ def test_features_are_those_before_the_head(base: Run, tmp_path: Path) -> None:
     assert right == pytest.approx(run.test["accuracy"])
 
 
+@pytest.mark.slow
 def test_features_go_on_after_an_interruption(base: Run, tmp_path: Path) -> None:
     settings = {**QUICK, "weights": str(base.directory), "transfer": "features"}
     whole = cr.fit(digits(5, 9), out=tmp_path / "whole", **settings)
